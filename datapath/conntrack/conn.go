@@ -1,0 +1,73 @@
+// Package conntrack models Linux's connection tracking and the NAT bindings kept in it.
+//
+// A Table holds connections in virtual time: an entry is made unconfirmed by the first packet of a flow, becomes visible
+// to others when it is confirmed at the end of the path, moves between protocol states, and expires. NAT changes an
+// entry's reply tuple; packets are translated from the entry ever after. Left out: helpers and expectations, sequence
+// and window checks, accounting, zones other than the default.
+package conntrack
+
+import (
+	"time"
+
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// Conn is one tracked connection (include/net/netfilter/nf_conntrack.h, struct nf_conn).
+type Conn struct {
+	// Original is the tuple of the first packet as it arrived; Reply is the tuple answers are expected to have,
+	// which NAT changes.
+	Original, Reply packet.Tuple
+
+	Status  Status
+	State   State  // of the protocol's state machine
+	Mark    uint32 // CONNMARK
+	Created time.Duration
+	Expires time.Duration // virtual time at which the entry dies unless refreshed
+
+	MasqueradeOut string // interface whose address a MASQUERADE took, "" otherwise
+
+	table *Table // bookkeeping of the table that holds the entry
+	slot  int32
+	proto protoState
+}
+
+// Status are the bits of an entry's life (include/uapi/linux/netfilter/nf_conntrack_common.h, IPS_*).
+type Status uint16
+
+// The status bits.
+const (
+	SeenReply  Status = 1 << iota // a packet in reply direction was seen
+	Assured                       // not evicted early
+	Confirmed                     // in the table, visible to others
+	SrcNAT                        // source translated: replies' destination is restored
+	DstNAT                        // destination translated: replies' source is restored
+	SrcNATDone                    // the source side's binding was decided, possibly as "no change"
+	DstNATDone                    // likewise the destination side's
+	Dying                         // removed from the table, still referred to
+	Clash                         // inserted for replies only, after a clash (IPS_NAT_CLASH)
+)
+
+// Has reports whether all of the given bits are set.
+func (s Status) Has(b Status) bool { return s&b == b }
+
+// Info says how a packet stands to its connection (enum ip_conntrack_info).
+type Info uint8
+
+// The relations. The zero value is Untracked: no connection tracking took place.
+const (
+	Untracked Info = iota
+	New            // first packet, or further packets of the original direction before any reply
+	Established
+	Related
+	EstablishedReply
+	RelatedReply
+	Invalid
+)
+
+var infoNames = [...]string{"UNTRACKED", "NEW", "ESTABLISHED", "RELATED", "ESTABLISHED", "RELATED", "INVALID"}
+
+// String returns the state as --ctstate spells it.
+func (i Info) String() string { return infoNames[i] }
+
+// IsReply reports whether the packet goes in the reply direction.
+func (i Info) IsReply() bool { return i == EstablishedReply || i == RelatedReply }

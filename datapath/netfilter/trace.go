@@ -1,0 +1,52 @@
+package netfilter
+
+// Trace is the list of steps of one walk. A nil *Trace records nothing.
+type Trace struct {
+	Steps []Step
+}
+
+// Step is one thing that happened to a packet: a rule tried, a table left by its policy, a connection looked up, a
+// route taken, an address rewritten, a server picked.
+type Step struct {
+	Hook  Hook
+	Kind  StepKind
+	Table string // "raw", "mangle", "nat", "filter"; "" outside tables
+	Chain string
+	Rule  int    // position in its chain, from 1; 0 when not a rule
+	Text  string // the rule as iptables-save prints it; filled in when the trace is printed, not while walking
+	// Rules refers back to the rule for whoever fills in Text.
+	Ref any
+	// Result says what came of it: "miss: -p tcp", "jump KUBE-SVC-…", "return", "accept", "dnat to 10.0.0.1:80", "mark 0x4000".
+	Result  string
+	Matched bool
+	Draw    *Draw // the draw a rule made, if it made one
+}
+
+// StepKind tells steps apart.
+type StepKind uint8
+
+// The kinds of steps.
+const (
+	StepRule      StepKind = iota // a rule was tried
+	StepPolicy                    // a built-in chain ended by its policy
+	StepConntrack                 // a connection was found, made, confirmed or dropped
+	StepRoute                     // the routing decision
+	StepNAT                       // an address was translated
+	StepIPVS                      // IPVS looked at the packet
+	StepDeliver                   // the packet left the walk
+)
+
+// Draw is one use of chance.
+type Draw struct {
+	P31 uint32 // probability in units of 1/2^31; 0 for a uniform draw
+	N   int    // for a uniform draw: the number of outcomes
+	Hit bool   // for a probability
+	Out int    // for a uniform draw
+}
+
+// Add appends a step; on a nil Trace it does nothing.
+func (t *Trace) Add(s Step) {
+	if t != nil {
+		t.Steps = append(t.Steps, s)
+	}
+}
