@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath/conntrack"
+	"github.com/svclab/svclab/datapath/journal"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -31,7 +32,7 @@ type Walk struct {
 	// Trace, when not nil, receives every step.
 	Trace *Trace
 	// Journal, when not nil, receives the inverse of every change of state, so that the walk can be undone.
-	Journal *Journal
+	Journal *journal.Journal
 }
 
 // Chance decides one draw with probability p31/2^31 (net/netfilter/xt_statistic.c, statistic_mt).
@@ -46,33 +47,11 @@ func (w *Walk) Intn(n int) int {
 	return w.Source.Intn(n)
 }
 
-// OnUndo records how to take back a change just made. It is a no-op unless the walk is being journaled; callers on the
-// hot path test Journal themselves so that no closure is made.
-func (w *Walk) OnUndo(f func()) {
-	if w.Journal != nil {
-		w.Journal.undo = append(w.Journal.undo, f)
-	}
-}
-
 // Work counts what a walk did, as the price of a packet depends on it.
 type Work struct {
 	Rules   int // rules whose conditions were tried, in all tables and hooks
 	Draws   int // random draws
 	Lookups int // hash lookups: connection tracking, sets, IPVS services and connections
-}
-
-// Journal is a list of inverse operations; Rollback applies them latest first.
-type Journal struct{ undo []func() }
-
-// Add appends an inverse operation.
-func (j *Journal) Add(f func()) { j.undo = append(j.undo, f) }
-
-// Rollback takes back everything recorded since the journal was new and empties it.
-func (j *Journal) Rollback() {
-	for i := len(j.undo) - 1; i >= 0; i-- {
-		j.undo[i]()
-	}
-	j.undo = j.undo[:0]
 }
 
 // AddressType answers questions that the kernel puts to its routing tables.
