@@ -23,3 +23,21 @@ func (f Words) Chance(p31 uint32) bool { return f()&0x7fffffff < p31 }
 
 // Intn scales one word to 0..n-1.
 func (f Words) Intn(n int) int { return int(uint64(f()) * uint64(n) >> 32) }
+
+// PortSource is a Source that wants to tell the ports NAT draws from other uniform draws: which port a masqueraded source
+// gets decides nothing about who answers, so an enumerator takes one port for all.
+type PortSource interface {
+	Port(n int) int
+}
+
+// Ports is the door by which NAT draws ports: a PortSource's Port, else Intn.
+type Ports struct{ w *Walk }
+
+// Intn decides one uniform draw from 0..n-1.
+func (p Ports) Intn(n int) int {
+	p.w.Work.Draws++
+	if s, ok := p.w.Source.(PortSource); ok {
+		return s.Port(n)
+	}
+	return p.w.Source.Intn(n)
+}

@@ -47,6 +47,9 @@ func (w *Walk) Intn(n int) int {
 	return w.Source.Intn(n)
 }
 
+// Ports is where NAT targets draw source ports from.
+func (w *Walk) Ports() Ports { return Ports{w} }
+
 // Work counts what a walk did, as the price of a packet depends on it.
 type Work struct {
 	Rules   int // rules whose conditions were tried, in all tables and hooks
