@@ -1,0 +1,187 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// Explanation is every path of a Service with its exact shares.
+type Explanation struct {
+	SchemaVersion   string   `json:"schemaVersion"`
+	Kind            string   `json:"kind"` // "Explanation"
+	Service         string   `json:"service"`
+	Mode            string   `json:"mode"`
+	Uniform         bool     `json:"uniform"`
+	MaxDeviation    string   `json:"maxDeviation"`
+	SamplesToNotice *Number  `json:"samplesToNotice,omitempty"`
+	Backends        []Target `json:"backends"`
+	Paths           []Way    `json:"paths"`
+
+	Notes []string `json:"-"` // for the reader of the text
+}
+
+// Target is an endpoint with its exact share.
+type Target struct {
+	Endpoint    string  `json:"endpoint"`
+	Probability string  `json:"probability"`
+	Decimal     Decimal `json:"decimal"`
+	RulesPassed int     `json:"rulesPassed"` // rules tried by the first packet, all tables and hooks
+	Masquerade  bool    `json:"masquerade,omitempty"`
+	Exact       *bool   `json:"exact,omitempty"` // false when the probability is rounded
+
+	Share *big.Rat `json:"-"`
+}
+
+// Way is one front end as one class of source sees it.
+type Way struct {
+	To         string   `json:"to"`
+	From       string   `json:"from"`
+	Verdict    string   `json:"verdict"`
+	Masquerade bool     `json:"masquerade"`
+	RejectWith string   `json:"rejectWith,omitempty"`
+	Backends   []Target `json:"backends"`
+	Kind       string   `json:"-"` // what the front end is: "cluster IP", "node port", …
+}
+
+// Judge fills in Uniform, MaxDeviation and SamplesToNotice from Backends; it decides on fractions.
+func (e *Explanation) Judge() {
+	n := len(e.Backends)
+	if n == 0 {
+		e.Uniform, e.MaxDeviation, e.SamplesToNotice = true, "0", nil
+		return
+	}
+	bound, worst := big.NewRat(1, 1<<31), new(big.Rat)
+	even := big.NewRat(1, int64(n))
+	e.Uniform = true
+	var divergence float64
+	for _, t := range e.Backends {
+		d := new(big.Rat).Sub(t.Share, even)
+		if abs := new(big.Rat).Abs(d); abs.Cmp(worst) > 0 {
+			worst = abs
+		}
+		relative, _ := new(big.Rat).Mul(d, big.NewRat(int64(n), 1)).Float64()
+		divergence += information(relative) / float64(n)
+	}
+	e.Uniform = worst.Cmp(bound) <= 0
+	e.MaxDeviation = worst.RatString()
+	if worst.Sign() == 0 {
+		return
+	}
+	e.SamplesToNotice = Num(math.Log(1e6) / divergence)
+}
+
+// information is (1+d)·ln(1+d) − d, which a share that is off by the part d adds to the divergence from even shares,
+// times 1/n. The parts d of all shares sum to zero, so taking d off changes nothing but the rounding.
+func information(d float64) float64 {
+	switch {
+	case d <= -1:
+		return 1
+	case math.Abs(d) < 1e-4:
+		return d*d/2 - d*d*d/6 + d*d*d*d/12
+	}
+	return (1+d)*math.Log1p(d) - d
+}
+
+// WriteText prints the explanation as tables.
+func (e *Explanation) WriteText(w io.Writer, s Style) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s\n\n", s.Bold(e.Service), e.Mode)
+	t := &table{right: map[int]bool{3: true}}
+	t.paint(s.Bold, "ENDPOINT", "SHARE", "EXACTLY", "RULES TRIED")
+	for _, k := range e.Backends {
+		t.add(k.Endpoint, percentOf(k.Share), k.Probability, strconv.Itoa(k.RulesPassed))
+	}
+	if len(e.Backends) > 0 {
+		t.write(&b, "")
+	} else {
+		b.WriteString("no endpoint takes a new connection to the cluster IP\n")
+	}
+	b.WriteByte('\n')
+	switch {
+	case len(e.Backends) == 0:
+	case e.SamplesToNotice == nil:
+		fmt.Fprintf(&b, "%s: every share is 1/%d exactly\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), len(e.Backends))
+	case e.Uniform:
+		fmt.Fprintf(&b, "%s: off by at most %s; some %s connections would show it\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), e.MaxDeviation, e.SamplesToNotice.short())
+	default:
+		fmt.Fprintf(&b, "%s: off by up to %s; some %s connections show it\n", s.Bad(s.sign("✗ ", "!! ")+"not uniform"), e.MaxDeviation, e.SamplesToNotice.short())
+	}
+	for _, n := range e.Notes {
+		fmt.Fprintf(&b, "%s\n", n)
+	}
+	if len(e.Paths) > 0 {
+		b.WriteByte('\n')
+		e.ways(s).write(&b, "")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (e *Explanation) ways(s Style) *table {
+	t := &table{}
+	t.paint(s.Bold, "FRONT END", "", "FROM", "BECOMES", "SOURCE", "ENDPOINTS")
+	last := ""
+	for _, p := range e.Paths {
+		to, kind := p.To, p.Kind
+		if to == last {
+			to, kind = "", ""
+		}
+		last = p.To
+		source := "kept"
+		switch {
+		case p.Masquerade:
+			source = "masqueraded"
+		case p.Verdict == "drop" || p.Verdict == "reject":
+			source = ""
+		}
+		verdict := p.Verdict
+		if p.RejectWith != "" {
+			verdict += " " + p.RejectWith
+		}
+		t.add(to, kind, p.From, verdict, source, summary(p.Backends))
+	}
+	return t
+}
+
+// summary names a few endpoints, or counts many.
+func summary(list []Target) string {
+	switch {
+	case len(list) == 0:
+		return ""
+	case len(list) > 4:
+		return fmt.Sprintf("%d endpoints, %s to %s", len(list), list[0].Endpoint, list[len(list)-1].Endpoint)
+	}
+	var b []string
+	for _, k := range list {
+		b = append(b, k.Endpoint+" "+percentOf(k.Share))
+	}
+	return strings.Join(b, ", ")
+}
+
+// short prints two significant digits.
+func (n Number) short() string {
+	if n >= 1e6 || n < 1 {
+		return strconv.FormatFloat(float64(n), 'g', 2, 64)
+	}
+	return strconv.FormatInt(int64(math.Ceil(float64(n))), 10)
+}
+
+func percentOf(r *big.Rat) string {
+	if r == nil {
+		return ""
+	}
+	return new(big.Rat).Mul(r, big.NewRat(100, 1)).FloatString(2) + " %"
+}
+
+// percent reads a probability as printed and shows it in hundredths.
+func percent(probability string) string {
+	r, ok := new(big.Rat).SetString(probability)
+	if !ok {
+		return ""
+	}
+	return percentOf(r)
+}

@@ -1,0 +1,83 @@
+// Package report holds what svclab says, as values, and writes them: as text for people, JSON for programs, JUnit for
+// continuous integration. CLI and web print the same values; nothing here computes a result.
+//
+// JSON has its fields in one order, and holds no time of day, host name or path, so that one seed gives one text.
+package report
+
+// SchemaVersion heads every JSON document.
+const SchemaVersion = "svclab/v1alpha1"
+
+// Report is the outcome of a scenario.
+type Report struct {
+	SchemaVersion string    `json:"schemaVersion"`
+	Kind          string    `json:"kind"` // "Report"
+	Scenario      string    `json:"scenario"`
+	Seed          uint64    `json:"seed"`
+	World         string    `json:"world"`
+	Kernel        *Kernel   `json:"kernel,omitempty"`
+	Verdict       string    `json:"verdict"`
+	Risk          Number    `json:"risk"` // of failing by chance alone, all checks together
+	Checks        []Check   `json:"checks"`
+	Traffic       []Traffic `json:"traffic"`
+	Warnings      []string  `json:"warnings,omitempty"`
+}
+
+// Kernel is the real kernel that was compared.
+type Kernel struct {
+	Vehicle string `json:"vehicle"`
+	Release string `json:"release"`
+	Variant string `json:"variant"`
+}
+
+// The verdicts of a check and of a report.
+const (
+	Pass         = "PASS"
+	Fail         = "FAIL"
+	Inconclusive = "INCONCLUSIVE"
+	NotCompared  = "NOT-COMPARED"
+)
+
+// Check is the outcome of one check.
+type Check struct {
+	Name      string    `json:"name"`
+	Verdict   string    `json:"verdict"`
+	Reason    string    `json:"reason"`
+	N         int64     `json:"n"` // observations judged
+	EValue    *Number   `json:"eValue,omitempty"`
+	ChiSquare *Number   `json:"chiSquare,omitempty"`
+	PValue    *Number   `json:"pValue,omitempty"`
+	Backends  []Backend `json:"backends,omitempty"`
+	Reproduce string    `json:"reproduce"` // a command that shows the same again
+	Line      int       `json:"-"`         // of the check in its scenario, for annotations
+}
+
+// Backend is one endpoint's part in a check.
+type Backend struct {
+	Endpoint string  `json:"endpoint"`
+	Expected string  `json:"expected"` // exact fraction
+	Observed int64   `json:"observed"`
+	Low      *Number `json:"low,omitempty"` // interval of the share
+	High     *Number `json:"high,omitempty"`
+}
+
+// Traffic counts how the connections of one traffic ended.
+type Traffic struct {
+	Name        string `json:"name"`
+	Connections int64  `json:"connections"`
+	Answered    int64  `json:"answered"`
+	Rejected    int64  `json:"rejected"`
+	Dropped     int64  `json:"dropped"`
+}
+
+// ExitCode is 0 when all is well, 1 when a check failed, and with strict 4 when something stayed open.
+func (r *Report) ExitCode(strict bool) int {
+	switch r.Verdict {
+	case Fail:
+		return 1
+	case Inconclusive, NotCompared:
+		if strict {
+			return 4
+		}
+	}
+	return 0
+}
