@@ -115,7 +115,8 @@ type EndpointPort struct {
 	Port     uint16
 }
 
-// Endpoint is one endpoint of a slice; conditions are defaulted (ready unless said otherwise, serving as ready).
+// Endpoint is one endpoint of a slice. Conditions are defaulted as kube-proxy does: ready and serving each unless said
+// otherwise, terminating only if said.
 type Endpoint struct {
 	Addresses                   []netip.Addr
 	Ready, Serving, Terminating bool

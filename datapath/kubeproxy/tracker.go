@@ -1,0 +1,120 @@
+package kubeproxy
+
+import (
+	"reflect"
+
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/service"
+)
+
+// tracker is one proxier's memory of Services and endpoints, and finds what changed since the last sync
+// (pkg/proxy/servicechangetracker.go, endpointschangetracker.go, endpointslicecache.go, v1.37).
+//
+// kube-proxy is told of objects one by one and adds changes up until it syncs; here the states at two syncs are compared.
+// That differs only for an EndpointSlice which changed and changed back between two syncs.
+type tracker struct {
+	family   packet.Family
+	node     string
+	ports    []service.Port
+	byName   map[service.Name][]service.Port
+	slices   map[service.Name]service.EndpointSlice // by name of the slice
+	backends map[service.PortName][]service.Backend
+	zone     string
+	started  bool
+}
+
+// changes are what update found.
+type changes struct {
+	services map[service.Name]bool // whose ports or slices changed
+	udp      bool                  // a UDP port's endpoints may have changed
+	topology bool                  // the node's topology labels changed
+}
+
+// any reports whether kube-proxy asks for a sync.
+func (c changes) any() bool { return len(c.services) > 0 || c.topology }
+
+// update takes over a new state.
+func (t *tracker) update(s *service.State) changes {
+	c := changes{services: map[service.Name]bool{}}
+	first := !t.started
+	t.started = true
+	if !first && s.Node.Labels[service.LabelZone] != t.zone {
+		c.topology = true
+	}
+	t.zone = s.Node.Labels[service.LabelZone]
+
+	ports := s.Ports(t.family)
+	byName := make(map[service.Name][]service.Port, len(s.Services))
+	for i := 0; i < len(ports); {
+		j := i
+		for j < len(ports) && ports[j].Name == ports[i].Name {
+			j++
+		}
+		// Text order may part the ports of one Service ("a/b:x", "a/b-c", "a/b:y" never interleave within one Name run
+		// only if no other name sorts between), so runs are joined.
+		n := ports[i].Name
+		if old, ok := byName[n]; ok {
+			byName[n] = append(old[:len(old):len(old)], ports[i:j]...)
+		} else {
+			byName[n] = ports[i:j]
+		}
+		i = j
+	}
+	for n, now := range byName {
+		if !service.SamePorts(t.byName[n], now) {
+			c.services[n] = true
+		}
+	}
+	for n := range t.byName {
+		if _, ok := byName[n]; !ok {
+			c.services[n] = true
+		}
+	}
+	t.ports, t.byName = ports, byName
+
+	slices := make(map[service.Name]service.EndpointSlice, len(s.Slices))
+	for i := range s.Slices {
+		if s.Slices[i].Visible(t.family) {
+			slices[s.Slices[i].Name] = s.Slices[i]
+		}
+	}
+	touched := map[service.Name]bool{}
+	for n, now := range slices {
+		old, ok := t.slices[n]
+		if ok && reflect.DeepEqual(old, now) {
+			continue
+		}
+		touched[now.Service] = true
+		if ok {
+			touched[old.Service] = true
+		}
+	}
+	for n, old := range t.slices {
+		if _, ok := slices[n]; !ok {
+			touched[old.Service] = true
+		}
+	}
+	t.slices = slices
+	old := t.backends
+	if first || len(touched) > 0 {
+		t.backends = service.BackendsOf(s.Slices, t.family, t.node)
+	}
+	for n := range touched {
+		c.services[n] = true
+	}
+	c.udp = anyUDP(old, touched) || anyUDP(t.backends, touched)
+	return c
+}
+
+// anyUDP reports whether one of the named Services has endpoints of a UDP port.
+func anyUDP(m map[service.PortName][]service.Backend, names map[service.Name]bool) bool {
+	if len(names) == 0 {
+		return false
+	}
+	for p := range m {
+		if p.Protocol == packet.UDP && names[p.Name] {
+			return true
+		}
+	}
+	return false
+}
