@@ -122,7 +122,8 @@ func (p *iptablesProxier) Sync(now time.Duration, s service.State, h Host, o Opt
 	changed := p.tracker.update(&s)
 	r.Asked = changed.any()
 	p.needFull = p.needFull || o.ForceFull || changed.topology
-	full := p.needFull || now-p.lastFull > fullSyncPeriod || !p.everFull
+	// kube-proxy asks for more than the period, but some time passes between any two readings of its clock.
+	full := p.needFull || now-p.lastFull >= fullSyncPeriod || !p.everFull
 	if full {
 		r.Kind = Full
 	}
@@ -166,7 +167,7 @@ func (p *iptablesProxier) sync(r *run, now time.Duration, s *service.State, chan
 		port := &t.ports[i]
 		w.port(port, t.backends[port.PortName], full || changed.services[port.Name])
 	}
-	if !w.large || !p.everCleaned || now-p.lastCleanup > p.syncPeriod() {
+	if !w.large || !p.everCleaned || now-p.lastCleanup >= p.syncPeriod() {
 		r.count("iptables-save -t nat")
 		w.deleteStale(r.host.Chains(p.family, "nat"))
 		p.lastCleanup, p.everCleaned = now, true
