@@ -20,6 +20,9 @@ type StatError struct {
 }
 
 func (e *StatError) Error() string {
+	if e.Metric == "" {
+		return fmt.Sprintf("%q %s", e.Stat, e.Reason)
+	}
 	return fmt.Sprintf("metric %q: %q %s", e.Metric, e.Stat, e.Reason)
 }
 
