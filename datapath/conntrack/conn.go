@@ -12,7 +12,8 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 )
 
-// Conn is one tracked connection (include/net/netfilter/nf_conntrack.h, struct nf_conn).
+// Conn is one tracked connection (include/net/netfilter/nf_conntrack.h, struct nf_conn). It belongs to its table, which
+// uses the memory again once the connection is gone: a pointer is good for the walk of the packet that brought it.
 type Conn struct {
 	// Original is the tuple of the first packet as it arrived; Reply is the tuple answers are expected to have,
 	// which NAT changes.
@@ -28,7 +29,17 @@ type Conn struct {
 
 	table *Table // bookkeeping of the table that holds the entry
 	slot  int32
+	live  bool // in use: confirmed or under way
 	proto protoState
+
+	serial uint64    // order of creation in the table
+	hash   [2]uint32 // of Original and, once confirmed or hashed is set, of Reply
+	hashed bool      // hash[1] belongs to Reply
+
+	mapped           bool // in the index of source mappings
+	srcHash          uint32
+	srcPrev, srcNext int32 // list of mappings of one original source, newest first
+	lifetime         time.Duration
 }
 
 // Status are the bits of an entry's life (include/uapi/linux/netfilter/nf_conntrack_common.h, IPS_*).
@@ -36,15 +47,16 @@ type Status uint16
 
 // The status bits.
 const (
-	SeenReply  Status = 1 << iota // a packet in reply direction was seen
-	Assured                       // not evicted early
-	Confirmed                     // in the table, visible to others
-	SrcNAT                        // source translated: replies' destination is restored
-	DstNAT                        // destination translated: replies' source is restored
-	SrcNATDone                    // the source side's binding was decided, possibly as "no change"
-	DstNATDone                    // likewise the destination side's
-	Dying                         // removed from the table, still referred to
-	Clash                         // inserted for replies only, after a clash (IPS_NAT_CLASH)
+	SeenReply    Status = 1 << iota // a packet in reply direction was seen
+	Assured                         // not evicted early
+	Confirmed                       // in the table, visible to others
+	SrcNAT                          // source translated: replies' destination is restored
+	DstNAT                          // destination translated: replies' source is restored
+	SrcNATDone                      // the source side's binding was decided, possibly as "no change"
+	DstNATDone                      // likewise the destination side's
+	Dying                           // removed from the table, still referred to
+	Clash                           // inserted for replies only, after a clash (IPS_NAT_CLASH)
+	FixedTimeout                    // packets do not put the end off (IPS_FIXED_TIMEOUT)
 )
 
 // Has reports whether all of the given bits are set.
