@@ -21,8 +21,12 @@ type Walk struct {
 	Conn *conntrack.Conn
 	Info conntrack.Info
 
+	NoTrack   bool      // a rule in table raw said so: connection tracking leaves the packet alone
 	Rejection Rejection // how the sender is told, when the verdict is Reject
 	Work      Work      // effort so far
+	// Unmodelled is the first thing the walk would have needed and that is not modelled. The verdict is Drop then, and says
+	// nothing about a kernel.
+	Unmodelled error
 
 	Source Source      // chance; never nil
 	Route  AddressType // answers what kind of address one is; never nil
