@@ -41,6 +41,8 @@ func even(t testing.TB, k int) measure.Epoch {
 	return epoch(t, shares...)
 }
 
+func tallies(list ...*measure.Tally) []*measure.Tally { return list }
+
 func tally(e measure.Epoch, counts ...int64) *measure.Tally {
 	t := measure.NewTally(e)
 	copy(t.Counts, counts)
