@@ -1,0 +1,106 @@
+package input
+
+// kind is what a value is before any Go type is asked for.
+type kind uint8
+
+const (
+	kindNull kind = iota
+	kindBool
+	kindInt
+	kindFloat
+	kindString
+	kindSeq
+	kindMap
+)
+
+func (k kind) String() string {
+	return [...]string{"null", "a boolean", "a number", "a number", "a string", "a list", "a mapping"}[k]
+}
+
+// node is one value of a YAML or JSON document. Scalars keep their text; a plain YAML scalar's kind is what YAML 1.1
+// makes of it, since that is the YAML of Kubernetes. A mapping's kids are its keys and values in turn.
+type node struct {
+	text      string
+	kids      []*node
+	line, col int32 // counted from 1; with line offsetLine, col is a byte offset into the file
+	kind      kind
+	plain     bool // an unquoted YAML scalar
+	literal   bool // a literal block scalar: its lines are lines of the file
+}
+
+// offsetLine marks a node whose place is known as a byte offset.
+const offsetLine = -1
+
+// get returns the value of a key of a mapping, the last one when it stands there twice, or nil.
+func (n *node) get(key string) *node {
+	if n == nil || n.kind != kindMap {
+		return nil
+	}
+	for i := len(n.kids) - 2; i >= 0; i -= 2 {
+		if n.kids[i].text == key {
+			return n.kids[i+1]
+		}
+	}
+	return nil
+}
+
+// at walks keys and list indices (ints) down from n and returns the deepest node that exists, for error positions.
+func (n *node) at(path ...any) *node {
+	for _, p := range path {
+		var next *node
+		switch p := p.(type) {
+		case string:
+			next = n.get(p)
+		case int:
+			if n.kind == kindSeq && p < len(n.kids) {
+				next = n.kids[p]
+			}
+		}
+		if next == nil {
+			return n
+		}
+		n = next
+	}
+	return n
+}
+
+// str returns the text of a string key, or "".
+func (n *node) str(key string) string {
+	if v := n.get(key); v != nil && v.kind == kindString {
+		return v.text
+	}
+	return ""
+}
+
+// The limits of one document. Kubernetes itself takes objects of a few megabytes, nested a few dozen levels deep.
+const (
+	maxDepth     = 100     // levels of nesting
+	freeNodes    = 1 << 18 // values that any document may hold
+	bytesPerNode = 4       // beyond those, one value for so many bytes of the document
+)
+
+// maxNodes is the number of values that a document of size bytes may hold.
+func maxNodes(size int) int { return freeNodes + size/bytesPerNode }
+
+// arena hands out nodes in blocks and counts them.
+type arena struct {
+	free []node
+	used int
+	most int
+}
+
+func (a *arena) new() *node {
+	if len(a.free) == 0 {
+		n := 512
+		if a.used < n {
+			n = 32
+		}
+		a.free = make([]node, n)
+	}
+	n := &a.free[0]
+	a.free = a.free[1:]
+	a.used++
+	return n
+}
+
+func (a *arena) full() bool { return a.used > a.most }

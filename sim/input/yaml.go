@@ -1,0 +1,223 @@
+package input
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+)
+
+// parseYAML reads one YAML document into a tree.
+func (d document) parseYAML() (*node, error) {
+	if guess := countValues(d.text); guess > maxNodes(len(d.text)) {
+		return nil, d.tooMany()
+	}
+	var doc yaml.Node
+	loader, err := yaml.NewLoader(bytes.NewReader(d.text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	if err == nil {
+		err = loader.Load(&doc)
+	}
+	if err != nil {
+		return nil, d.yamlError(err)
+	}
+	c := converter{doc: d, arena: arena{most: maxNodes(len(d.text))}, open: map[*yaml.Node]bool{}}
+	n := &doc
+	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	return c.convert(n, 0)
+}
+
+// countValues bounds the number of values of a document from above for flow style and from the separators of block
+// style, without parsing.
+func countValues(b []byte) int {
+	n := 0
+	for _, c := range b {
+		switch c {
+		case ',', '[', '{', ':', '-', '?', '\n':
+			n++
+		}
+	}
+	return n
+}
+
+func (d document) tooMany() error {
+	return d.file.fault(d.lines(1, 0), "document of %d bytes holds more than %d values: no manifest is so dense", len(d.text), maxNodes(len(d.text)))
+}
+
+// lines turns a line of the document into a position in the file.
+func (d document) lines(line, col int) Position {
+	return Position{File: d.file.name, Line: d.firstLine + line - 1, Col: col}
+}
+
+// yamlError puts the position of the file into what the YAML library says and names the usual causes.
+func (d document) yamlError(err error) error {
+	var le *yaml.LoadError
+	if !errors.As(err, &le) {
+		return d.file.fault(d.lines(1, 0), "not YAML: %v", err)
+	}
+	msg := strings.TrimPrefix(le.Message, "yaml: ")
+	pos := d.lines(max(le.Mark.Line, 1), le.Mark.Column)
+	if strings.Contains(msg, "depth") {
+		return d.file.fault(pos, "nested more than %d levels deep", maxDepth)
+	}
+	if le.ContextMsg != "" {
+		msg = le.ContextMsg + ": " + msg
+	}
+	e := d.file.fault(pos, "not YAML: %s", msg)
+	if near := d.line(max(le.Mark.Line, 1)); near != "" {
+		e.Msg += ": " + quote(strings.TrimSpace(near))
+		if strings.ContainsAny(near, "“”„‟‘’«»") {
+			e.Msg += " (it holds typographic quotes: write \" or ')"
+		} else if strings.HasPrefix(strings.TrimLeft(near, " "), "\t") {
+			e.Msg += " (YAML does not indent with tabs)"
+		}
+	}
+	return e
+}
+
+// line returns one line of the document, from 1.
+func (d document) line(n int) string {
+	b := d.text
+	for ; n > 1; n-- {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			return ""
+		}
+		b = b[i+1:]
+	}
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		b = b[:i]
+	}
+	if len(b) > 4096 {
+		b = b[:4096]
+	}
+	return string(b)
+}
+
+// converter turns the library's nodes into ours: aliases followed, merge keys applied, plain scalars resolved.
+type converter struct {
+	doc   document
+	arena arena
+	open  map[*yaml.Node]bool // alias targets being converted, against cycles
+}
+
+func (c *converter) convert(y *yaml.Node, depth int) (*node, error) {
+	if depth > maxDepth {
+		return nil, c.fault(y, "nested more than %d levels deep", maxDepth)
+	}
+	n := c.arena.new()
+	if c.arena.full() {
+		return nil, c.fault(y, "aliases and lists multiply to more than %d values", c.arena.most)
+	}
+	n.line, n.col = int32(c.doc.firstLine+y.Line-1), int32(y.Column)
+	switch y.Kind {
+	case yaml.ScalarNode:
+		return n, c.scalar(n, y)
+	case yaml.AliasNode:
+		if c.open[y.Alias] {
+			return nil, c.fault(y, "alias %s stands inside the value it names", quote("*"+y.Value))
+		}
+		c.open[y.Alias] = true
+		defer delete(c.open, y.Alias)
+		return c.convert(y.Alias, depth+1)
+	case yaml.SequenceNode:
+		n.kind = kindSeq
+		n.kids = make([]*node, 0, len(y.Content))
+		for _, k := range y.Content {
+			kid, err := c.convert(k, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			n.kids = append(n.kids, kid)
+		}
+		return n, nil
+	case yaml.MappingNode:
+		n.kind = kindMap
+		return n, c.mapping(n, y, depth)
+	}
+	return n, nil
+}
+
+func (c *converter) scalar(n *node, y *yaml.Node) error {
+	n.text = y.Value
+	n.literal = y.Style&yaml.LiteralStyle != 0
+	quoted := y.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	if y.Style&yaml.TaggedStyle != 0 {
+		switch tag := y.ShortTag(); tag {
+		case "!!str":
+			n.kind = kindString
+		case "!!int", "!!float", "!!bool", "!!null":
+			n.kind = resolvePlain(y.Value)
+		default:
+			return c.fault(y, "YAML tag %s is not for manifests", quote(tag))
+		}
+		return nil
+	}
+	n.kind = kindString
+	if !quoted {
+		n.plain = true
+		n.kind = resolvePlain(y.Value)
+	}
+	return nil
+}
+
+func (c *converter) mapping(n *node, y *yaml.Node, depth int) error {
+	n.kids = make([]*node, 0, len(y.Content))
+	var merged []*node
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		k := y.Content[i]
+		if k.Kind == yaml.AliasNode {
+			k = k.Alias
+		}
+		if k.Kind != yaml.ScalarNode {
+			return c.fault(y.Content[i], "a key must be a word, not a list or mapping")
+		}
+		key, err := c.convert(k, depth+1)
+		if err != nil {
+			return err
+		}
+		val, err := c.convert(y.Content[i+1], depth+1)
+		if err != nil {
+			return err
+		}
+		if key.plain && key.text == "<<" {
+			m, err := c.merge(val)
+			if err != nil {
+				return err
+			}
+			merged = append(merged, m...)
+			continue
+		}
+		n.kids = append(n.kids, key, val)
+	}
+	for i := 0; i < len(merged); i += 2 { // own keys win, then the earlier of the merged ones
+		if n.get(merged[i].text) == nil {
+			n.kids = append(n.kids, merged[i], merged[i+1])
+		}
+	}
+	return nil
+}
+
+func (c *converter) merge(v *node) ([]*node, error) {
+	switch v.kind {
+	case kindMap:
+		return v.kids, nil
+	case kindSeq:
+		var all []*node
+		for _, k := range v.kids {
+			if k.kind != kindMap {
+				return nil, c.doc.file.fault(Position{c.doc.file.name, int(k.line), int(k.col)}, "<< merges mappings, not %s", k.kind)
+			}
+			all = append(all, k.kids...)
+		}
+		return all, nil
+	}
+	return nil, c.doc.file.fault(Position{c.doc.file.name, int(v.line), int(v.col)}, "<< merges mappings, not %s", v.kind)
+}
+
+func (c *converter) fault(y *yaml.Node, format string, args ...any) error {
+	return c.doc.file.fault(c.doc.lines(y.Line, y.Column), format, args...)
+}
