@@ -1,0 +1,23 @@
+// Package box runs part of the program inside namespaces that have no name and leave nothing behind.
+//
+// Start re-executes the program itself as PID 1 of new mount, pid, ipc, uts and network namespaces, and of a new user
+// namespace when it is not privileged. The role that Config names is then served there, over an inherited socket:
+//
+//	parent                          child (PID 1 of its own pid namespace)
+//	Start ── fork, exec self ─────> Init: read the handshake from the lifeline pipe
+//	      ── handshake ───────────> look: is this network namespace another than the parent's? else refuse
+//	                                private mounts: /proc, tmpfs on /run and /tmp
+//	Call, Stream ── frames ───────> the role's handlers
+//	(dies) ── end of file ────────> exit; the kernel kills every process of the pid namespace
+//
+// The bargain: the parent's death, however sudden, ends the box. PDEATHSIG is set but not relied on: it is lost when the
+// parent dies between clone and prctl. The lifeline is not: its writing end closes with the parent, and the child does
+// nothing before it has read from it. Namespaces are held by threads and file descriptors of the child alone, never by a
+// bind mount or a name under /run/netns, so the kernel takes them down, with links, rules and mounts, once the child is gone.
+//
+// Netlink sockets, xtables tools and sysctl files are opened only after the calling thread's network namespace was compared
+// with the parent's (nsfs inode): a ForeignNamespaceError is the answer when they are the same.
+//
+// What it does not do: limit processor time or memory, hide the file system (it is the host's, as the caller sees it), or
+// keep the kernel from loading modules by itself when a rule first needs one, as it does for any iptables call.
+package box

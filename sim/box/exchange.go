@@ -1,0 +1,44 @@
+package box
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Exchange is one conversation of a client: for TCP, connect, read what the server says first, and close by a reset; for UDP,
+// send one datagram and wait for the answer.
+type Exchange struct {
+	UDP           bool
+	Local, Remote netip.AddrPort
+	Payload       []byte        // of the datagram; TCP sends none
+	Timeout       time.Duration // of connecting and of the answer, each
+	Hold          time.Duration // how long a TCP connection stays open after the answer
+	FIN           bool          // close by FIN and not by a reset
+}
+
+// Failure is why an exchange brought no answer.
+type Failure string
+
+// The failures, by what the client's socket reported.
+const (
+	None               Failure = ""
+	Refused            Failure = "refused"             // ECONNREFUSED: a reset, or ICMP port unreachable
+	HostUnreachable    Failure = "host unreachable"    // EHOSTUNREACH
+	NetworkUnreachable Failure = "network unreachable" // ENETUNREACH
+	AdminProhibited    Failure = "prohibited"          // EACCES or EPERM: ICMPv6 administratively prohibited, or dropped on output
+	Timeout            Failure = "timeout"             // nothing came
+	Reset              Failure = "reset"               // ECONNRESET after the handshake
+	NoAnswer           Failure = "no answer"           // connected, and then nothing came, or an end of file
+	NotSent            Failure = "not sent"            // the client could not make or bind its socket
+)
+
+// ExchangeResult is what became of an Exchange.
+type ExchangeResult struct {
+	Answer  []byte
+	Failure Failure
+	Errno   string // name of the system call's error, "ECONNREFUSED"; "" without
+	// Retransmits, SegmentsOut and SegmentsIn are of the TCP socket before it is closed (struct tcp_info); they do not
+	// count the reset that closes it. Zero when the connection never came about.
+	Retransmits, SegmentsOut, SegmentsIn uint32
+	Connect                              time.Duration // from the first packet to the handshake's end (TCP) or the answer (UDP)
+}

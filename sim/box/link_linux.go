@@ -1,0 +1,176 @@
+package box
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Veth joins two namespaces by a pair of virtual Ethernet interfaces without address resolution: both ends are set to NOARP,
+// so that no solicitation and no multicast report is ever sent, and neighbours are entered by SetNeighbor. The ends get the
+// hardware addresses given and are left down.
+func Veth(a *Namespace, aName string, aMAC net.HardwareAddr, b *Namespace, bName string, bMAC net.HardwareAddr) error {
+	attr := netlink.NewLinkAttrs()
+	attr.Name, attr.HardwareAddr = aName, aMAC
+	v := netlink.NewVeth(attr)
+	v.PeerName, v.PeerHardwareAddr, v.PeerNamespace = bName, bMAC, netlink.NsFd(int(b.fd))
+	if err := a.links.LinkAdd(v); err != nil {
+		return fmt.Errorf("veth %s in %s to %s in %s: %w", aName, a.Name, bName, b.Name, err)
+	}
+	for _, end := range []struct {
+		n    *Namespace
+		name string
+	}{{a, aName}, {b, bName}} {
+		l, err := end.n.link(end.name)
+		if err != nil {
+			return err
+		}
+		if err := end.n.links.LinkSetARPOff(l); err != nil {
+			return fmt.Errorf("%s in %s: %w", end.name, end.n.Name, err)
+		}
+	}
+	return nil
+}
+
+func (n *Namespace) link(name string) (netlink.Link, error) {
+	l, err := n.links.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("interface %q in %s: %w", name, n.Name, err)
+	}
+	return l, nil
+}
+
+// Up sets an interface up.
+func (n *Namespace) Up(name string) error {
+	l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	return n.links.LinkSetUp(l)
+}
+
+// AddDummy makes an interface that leads nowhere and leaves it down, as kube-proxy leaves kube-ipvs0.
+func (n *Namespace) AddDummy(name string) error {
+	attr := netlink.NewLinkAttrs()
+	attr.Name = name
+	return n.links.LinkAdd(&netlink.Dummy{LinkAttrs: attr})
+}
+
+// DeleteLink removes an interface.
+func (n *Namespace) DeleteLink(name string) error {
+	l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	return n.links.LinkDel(l)
+}
+
+// AddAddress binds an address to an interface, without duplicate address detection. An address that is already there is no error.
+func (n *Namespace) AddAddress(name string, p netip.Prefix) error {
+	l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	a := &netlink.Addr{IPNet: ipNet(p)}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	if err := n.links.AddrAdd(l, a); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("address %s on %s in %s: %w", p, name, n.Name, err)
+	}
+	return nil
+}
+
+// DeleteAddress takes an address from an interface.
+func (n *Namespace) DeleteAddress(name string, p netip.Prefix) error {
+	l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	if err := n.links.AddrDel(l, &netlink.Addr{IPNet: ipNet(p)}); err != nil {
+		return fmt.Errorf("address %s on %s in %s: %w", p, name, n.Name, err)
+	}
+	return nil
+}
+
+// SetNeighbor enters the hardware address of a next hop for good.
+func (n *Namespace) SetNeighbor(name string, a netip.Addr, mac net.HardwareAddr) error {
+	l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	return n.links.NeighSet(&netlink.Neigh{
+		LinkIndex: l.Attrs().Index, Family: familyOf(a), State: netlink.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: mac,
+	})
+}
+
+// Route tables of a namespace.
+const (
+	MainTable  = unix.RT_TABLE_MAIN
+	LocalTable = unix.RT_TABLE_LOCAL
+)
+
+// SetRoute sends a prefix to a next hop on an interface, which need not be in a connected prefix.
+func (n *Namespace) SetRoute(table int, dst netip.Prefix, via netip.Addr, name string) error {
+	l, err := n.link(name)
+	if err != nil {
+		return err
+	}
+	err = n.links.RouteReplace(&netlink.Route{
+		Table: table, Dst: ipNet(dst), Gw: via.AsSlice(), LinkIndex: l.Attrs().Index, Flags: int(netlink.FLAG_ONLINK),
+	})
+	if err != nil {
+		return fmt.Errorf("route to %s by %s in %s: %w", dst, name, n.Name, err)
+	}
+	return nil
+}
+
+// AddLocal makes a prefix local to the namespace: packets to it are delivered here and sockets may be bound to it.
+func (n *Namespace) AddLocal(p netip.Prefix) error {
+	if err := n.links.RouteReplace(n.localRoute(p)); err != nil {
+		return fmt.Errorf("local %s in %s: %w", p, n.Name, err)
+	}
+	return nil
+}
+
+// DeleteLocal undoes AddLocal. A prefix that is not there is no error.
+func (n *Namespace) DeleteLocal(p netip.Prefix) error {
+	if err := n.links.RouteDel(n.localRoute(p)); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("local %s in %s: %w", p, n.Name, err)
+	}
+	return nil
+}
+
+func (n *Namespace) localRoute(p netip.Prefix) *netlink.Route {
+	const loopback = 1 // index of lo in every namespace (include/net/flow.h, LOOPBACK_IFINDEX)
+	r := &netlink.Route{Table: LocalTable, Dst: ipNet(p), Type: unix.RTN_LOCAL, LinkIndex: loopback}
+	if p.Addr().Is4() {
+		r.Scope = netlink.SCOPE_HOST
+	}
+	return r
+}
+
+// SendAllTo makes every packet that a socket of the namespace sends leave by a table, even to an address that is local
+// here; packets that arrive are still delivered by the local table.
+func (n *Namespace) SendAllTo(table int) error {
+	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
+		sent := netlink.NewRule()
+		sent.Family, sent.Priority, sent.IifName, sent.Table = f, 10, "lo", table
+		arrived := netlink.NewRule()
+		arrived.Family, arrived.Priority, arrived.Table = f, 20, LocalTable
+		first := netlink.NewRule()
+		first.Family, first.Priority, first.Table = f, 0, LocalTable
+		if err := errors.Join(n.links.RuleAdd(sent), n.links.RuleAdd(arrived), n.links.RuleDel(first)); err != nil {
+			return fmt.Errorf("routing rules in %s: %w", n.Name, err)
+		}
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

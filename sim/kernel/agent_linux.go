@@ -1,0 +1,159 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/box"
+)
+
+func init() { box.Register(role, newAgent) }
+
+// agent is this package inside a box: it owns the namespaces, carries out operations and sends flows.
+type agent struct {
+	in                  *box.Inside
+	node, outside, pods *box.Namespace
+	top                 Topology
+
+	mu      sync.Mutex
+	servers map[Backend]*server
+	locals  map[localKey]int // addresses that sockets or clients use, by the number of backends at them
+}
+
+func newAgent(in *box.Inside) (map[string]box.Handler, error) {
+	a := &agent{in: in, servers: map[Backend]*server{}, locals: map[localKey]int{}}
+	return map[string]box.Handler{
+		"setup": func(_ context.Context, r *box.Request) error {
+			var q setupRequest
+			if err := r.Decode(&q); err != nil {
+				return err
+			}
+			a.top = q.Topology
+			if err := a.build(); err != nil {
+				return err
+			}
+			return a.serve(q.Topology.Backends)
+		},
+		"backends": func(_ context.Context, r *box.Request) error {
+			var b []Backend
+			if err := r.Decode(&b); err != nil {
+				return err
+			}
+			return a.serve(b)
+		},
+		"apply":     a.apply,
+		"run":       a.run,
+		"version":   a.versionOf,
+		"dump":      a.dump,
+		"sets":      a.sets,
+		"counters":  a.counters,
+		"conntrack": a.conntrack,
+	}, nil
+}
+
+func (a *agent) side(s Side) *box.Namespace {
+	switch s {
+	case Pods:
+		return a.pods
+	case Node:
+		return a.node
+	}
+	return a.outside
+}
+
+func (a *agent) apply(ctx context.Context, r *box.Request) error {
+	var q applyRequest
+	if err := r.Decode(&q); err != nil {
+		return err
+	}
+	ans := applyAnswer{Failed: -1}
+	for i := range q.Steps {
+		s := &q.Steps[i]
+		note, err := a.do(ctx, s)
+		if note != "" {
+			ans.Notes = append(ans.Notes, Note{Index: s.Index, Op: s.Op, Text: note})
+		}
+		if err != nil {
+			ans.Failed = s.Index
+			return errors.Join(r.Answer(ans), err)
+		}
+	}
+	return r.Answer(ans)
+}
+
+// do carries out one step. A note says what could not be done to the letter and is no reason to stop.
+func (a *agent) do(ctx context.Context, s *step) (note string, err error) {
+	switch s.Do {
+	case addressAdd:
+		return "", a.node.AddAddress(s.Link, s.Prefix)
+	case addressDelete:
+		return "", a.node.DeleteAddress(s.Link, s.Prefix)
+	case linkAdd:
+		err := a.node.AddDummy(s.Link)
+		if errors.Is(err, fs.ErrExist) {
+			return "it exists already", nil
+		}
+		return "", err
+	case linkDelete:
+		return "", a.node.DeleteLink(s.Link)
+	case sysctl:
+		return a.setSysctl(s.Key, s.Value)
+	case conntrackDelete:
+		_, err := a.node.DeleteConntrack(s.Deleted.Family, s.Deleted.match)
+		return "", err
+	}
+	if s.Argv[0] == "ipvsadm" {
+		if _, err := os.Stat("/proc/net/ip_vs"); err != nil {
+			return "", &box.MissingError{What: "IPVS", Reason: box.NoKernelFeature, Err: err, Mend: "sudo modprobe ip_vs, or use a kernel of its own"}
+		}
+	}
+	_, err = a.node.Run(ctx, box.Command{Argv: s.Argv, Stdin: s.Stdin})
+	return "", err
+}
+
+// setSysctl sets a parameter of the node. What a namespace may not set stays as it is, which is no more than a note.
+func (a *agent) setSysctl(key, value string) (string, error) {
+	if now, err := a.node.Sysctl(key); err == nil && now == value {
+		return "", nil
+	}
+	err := a.node.SetSysctl(key, value)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		now, _ := a.node.Sysctl(key)
+		return fmt.Sprintf("not set (%v); it is %q", err, now), nil
+	}
+	return "", err
+}
+
+// match selects as conntrack -D does: zero fields select everything.
+func (f conntrackFilter) match(e box.ConntrackEntry) bool {
+	switch {
+	case f.Proto != 0 && e.Orig.Proto != f.Proto,
+		f.OrigSrc.IsValid() && e.Orig.Src.Addr() != f.OrigSrc,
+		f.OrigDst.Addr().IsValid() && e.Orig.Dst.Addr() != f.OrigDst.Addr(),
+		f.OrigDst.Port() != 0 && e.Orig.Dst.Port() != f.OrigDst.Port(),
+		f.ReplySrc.Addr().IsValid() && e.Reply.Src.Addr() != f.ReplySrc.Addr(),
+		f.ReplySrc.Port() != 0 && e.Reply.Src.Port() != f.ReplySrc.Port():
+		return false
+	}
+	return true
+}
+
+func (a *agent) conntrack(_ context.Context, r *box.Request) error {
+	var q inspectRequest
+	if err := r.Decode(&q); err != nil {
+		return err
+	}
+	if q.Family != packet.IPv6 {
+		q.Family = packet.IPv4
+	}
+	e, err := a.node.Conntrack(q.Family)
+	if err != nil {
+		return err
+	}
+	return r.Answer(e)
+}

@@ -1,0 +1,185 @@
+package kernel
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// step is one operation as the agent carries it out.
+type step struct {
+	Index int    // of the operation in the caller's list
+	Op    string // its command line, for messages
+	Do    action
+
+	Argv    []string // run
+	Stdin   string
+	Link    string // addresses and links
+	Prefix  netip.Prefix
+	Key     string // sysctl
+	Value   string
+	Deleted conntrackFilter
+}
+
+type action uint8
+
+const (
+	runTool action = iota
+	addressAdd
+	addressDelete
+	linkAdd
+	linkDelete
+	sysctl
+	conntrackDelete
+)
+
+// conntrackFilter is datapath.ConntrackDelete in a form that travels.
+type conntrackFilter struct {
+	Family            packet.Family
+	Proto             packet.Protocol
+	OrigSrc           netip.Addr
+	OrigDst, ReplySrc netip.AddrPort
+}
+
+// steps spells operations for a variant of iptables. chunked splits large restores.
+func steps(ops []datapath.Op, v datapath.Variant, chunked bool) ([]step, error) {
+	var out []step
+	for i, op := range ops {
+		s := step{Index: i, Op: op.Command()}
+		switch o := op.(type) {
+		case datapath.IPTablesRestore:
+			out = append(out, restore(s, o, v, chunked)...)
+			continue
+		case datapath.IPTablesExec:
+			args, err := splitWords(o.Args)
+			if err != nil {
+				return nil, &datapath.OpError{Index: i, Op: op, Err: err}
+			}
+			s.Argv = append([]string{toolName(o.Family, v, ""), "-w", "10"}, args...)
+		case datapath.SetCommands:
+			s.Argv, s.Stdin = []string{"ipset", "restore"}, o.Text
+		case datapath.AddressAdd:
+			s.Do, s.Link, s.Prefix = addressAdd, o.Interface, o.Prefix
+		case datapath.AddressDelete:
+			s.Do, s.Link, s.Prefix = addressDelete, o.Interface, o.Prefix
+		case datapath.LinkAdd:
+			s.Do, s.Link = linkAdd, o.Interface
+		case datapath.LinkDelete:
+			s.Do, s.Link = linkDelete, o.Interface
+		case datapath.Sysctl:
+			s.Do, s.Key, s.Value = sysctl, o.Key, o.Value
+		case datapath.ConntrackDelete:
+			s.Do = conntrackDelete
+			s.Deleted = conntrackFilter{Family: o.Family, Proto: o.Proto, OrigSrc: o.OrigSrc, OrigDst: o.OrigDst, ReplySrc: o.ReplySrc}
+		default:
+			argv, err := command(op)
+			if err != nil {
+				return nil, &datapath.OpError{Index: i, Op: op, Err: err}
+			}
+			s.Argv = argv
+			if t, ok := op.(Scripted); ok {
+				s.Stdin = t.Stdin()
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// Scripted is an operation that gives its program a standard input. Operations that this package does not know by type are
+// run as their Command says, with that input.
+type Scripted interface {
+	datapath.Op
+	Stdin() string
+}
+
+// command is the command line of an operation that is not known by type. Only the tools that program a datapath are run.
+func command(op datapath.Op) ([]string, error) {
+	argv, err := splitWords(op.Command())
+	if err != nil {
+		return nil, err
+	}
+	if len(argv) > 0 {
+		switch argv[0] {
+		case "ipset", "nft", "ipvsadm", "ip", "conntrack":
+			return argv, nil
+		}
+	}
+	return nil, &UnsupportedError{Op: op.Command(), Why: "the kernel world knows no such program"}
+}
+
+func restore(s step, o datapath.IPTablesRestore, v datapath.Variant, chunked bool) []step {
+	argv := []string{toolName(o.Family, v, "-restore"), "-w", "10"}
+	if o.Counters {
+		argv = append(argv, "--counters")
+	}
+	if o.Table != "" {
+		argv = append(argv, "-T", o.Table)
+	}
+	whole := append(argv[:len(argv):len(argv)], "--noflush")
+	if !chunked || countLines(o.Text) <= chunkRules {
+		s.Argv, s.Stdin = argv, o.Text
+		if o.NoFlush {
+			s.Argv = whole
+		}
+		return []step{s}
+	}
+	var out []step
+	for _, p := range chunk(o.Text, chunkRules) {
+		c := s
+		c.Argv, c.Stdin = argv, p.text
+		if o.NoFlush || !p.first {
+			c.Argv = whole
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// toolName is the program of a family and variant: iptables-legacy-restore, ip6tables-nft-save.
+func toolName(f packet.Family, v datapath.Variant, suffix string) string {
+	name := "iptables-"
+	if f == packet.IPv6 {
+		name = "ip6tables-"
+	}
+	return name + string(v) + suffix
+}
+
+// splitWords splits a command line as a shell does, with single and double quotes and backslashes.
+func splitWords(line string) ([]string, error) {
+	var words []string
+	var b strings.Builder
+	quote, inWord := byte(0), false
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case quote == 0 && (c == ' ' || c == '\t' || c == '\n'):
+			if inWord {
+				words = append(words, b.String())
+				b.Reset()
+			}
+			inWord = false
+			continue
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, inWord = c, true
+			continue
+		case quote != 0 && c == quote:
+			quote = 0
+			continue
+		case c == '\\' && quote != '\'' && i+1 < len(line):
+			i++
+			c = line[i]
+		}
+		b.WriteByte(c)
+		inWord = true
+	}
+	if quote != 0 {
+		return nil, &UnsupportedError{Op: line, Why: "a quote is not closed"}
+	}
+	if inWord {
+		words = append(words, b.String())
+	}
+	return words, nil
+}
