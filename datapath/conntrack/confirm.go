@@ -44,8 +44,11 @@ func (t *Table) Confirm(now time.Duration, c *Conn, info Info, p *packet.Packet,
 	if j.On() {
 		save(j, &t.Stats)
 	}
-	winner, _ := t.find(c.hash[0], &c.Original, now)
-	if winner == nil {
+	var winner *Conn
+	if c.newAt != t.inserts {
+		winner, _ = t.find(c.hash[0], &c.Original, now)
+	}
+	if winner == nil && c.freeAt != t.inserts {
 		winner, _ = t.find(c.hash[1], &c.Reply, now)
 	}
 	if winner != nil {
@@ -60,13 +63,15 @@ func (t *Table) Confirm(now time.Duration, c *Conn, info Info, p *packet.Packet,
 // nf_ct_resolve_clash and nf_ct_resolve_clash_harder).
 func (t *Table) resolveClash(now time.Duration, c, winner *Conn, j *journal.Journal) ConfirmResult {
 	if allowsClash(winner.Original.Proto) {
-		same := winner.Original == c.Original && winner.Reply == c.Reply
-		if same || winner.Status&(SrcNATDone|DstNATDone) == 0 {
-			t.Stats.ClashResolve++
-			t.remove(c, j)
-			return ConfirmResult{Joined, winner}
+		other, _ := t.find(c.hash[1], &c.Reply, now)
+		for _, w := range [2]*Conn{winner, other} {
+			if w != nil && (w.Original == c.Original && w.Reply == c.Reply || w.Status&(SrcNATDone|DstNATDone) == 0) {
+				t.Stats.ClashResolve++
+				t.remove(c, j)
+				return ConfirmResult{Joined, w}
+			}
 		}
-		if other, _ := t.find(c.hash[1], &c.Reply, now); other == nil {
+		if other == nil {
 			t.Stats.ClashResolve++
 			if j.On() {
 				save(j, c)

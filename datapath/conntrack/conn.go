@@ -32,14 +32,18 @@ type Conn struct {
 	live  bool // in use: confirmed or under way
 	proto protoState
 
-	serial uint64    // order of creation in the table
-	hash   [2]uint32 // of Original and, once confirmed or hashed is set, of Reply
-	hashed bool      // hash[1] belongs to Reply
+	serial   uint64    // order of creation in the table
+	hash     [2]uint32 // of Original and, if hashed, of Reply
+	hashed   bool
+	lifetime time.Duration // what the protocol's machine asked for last; counts from confirmation
+
+	// The values of table.inserts at which no entry had the tuple Original, and Reply, so that confirmation need not
+	// look again when nothing was inserted since.
+	newAt, freeAt uint64
 
 	mapped           bool // in the index of source mappings
 	srcHash          uint32
-	srcPrev, srcNext int32 // list of mappings of one original source, newest first
-	lifetime         time.Duration
+	srcPrev, srcNext int32 // the other mappings of one original source, newest first
 }
 
 // Status are the bits of an entry's life (include/uapi/linux/netfilter/nf_conntrack_common.h, IPS_*).

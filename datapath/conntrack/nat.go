@@ -77,11 +77,14 @@ func (c *Conn) SetupNAT(now time.Duration, m Manip, r Range, chance interface{ I
 	if j.On() {
 		save(j, c)
 	}
-	cur := reverse(&c.Reply)
-	if r == (Range{}) {
-		r.MinAddr = cur.Src.Addr()
-		if m == ManipDestination {
-			r.MinAddr = cur.Dst.Addr()
+	null := !r.MinAddr.IsValid() && !r.HasPorts && !r.Random && !r.RandomFully
+	if null && m == ManipSource {
+		// By far the commonest binding: the reply tuple as it stands, if nobody else has it.
+		h := hashTuple(c.table.cfg.Seed, &c.Reply)
+		if other, _ := c.table.find(h, &c.Reply, now); other == nil {
+			c.hash[1], c.hashed, c.freeAt = h, true, c.table.inserts
+			c.Status |= SrcNATDone
+			return true
 		}
 	}
 	if !r.MaxAddr.IsValid() {
@@ -90,20 +93,53 @@ func (c *Conn) SetupNAT(now time.Duration, m Manip, r Range, chance interface{ I
 	if r.HasPorts && r.MaxPort == 0 {
 		r.MaxPort = r.MinPort
 	}
-	s := search{t: c.table, c: c, now: now, m: m, r: &r, chance: chance, j: j}
+	if m == ManipDestination && r.single() && c.Reply.Proto.HasPorts() && !c.table.cfg.TimeWaitReuse {
+		c.setDestination(&r)
+		return true
+	}
+	cur := reverse(&c.Reply)
+	if null {
+		r.MinAddr = cur.Src.Addr()
+		if m == ManipDestination {
+			r.MinAddr = cur.Dst.Addr()
+		}
+		r.MaxAddr = r.MinAddr
+	}
+	s := search{t: c.table, c: c, now: now, m: m, r: r, chance: chance, j: j}
 	if tuple := s.unique(&cur); tuple != cur {
 		c.Reply = reverse(&tuple)
 		c.Status |= m.nat()
-		c.hashed = false
+		c.hashed, c.freeAt = false, noInsert
 	}
 	if s.freeKnown && s.free == c.Reply {
-		c.hash[1], c.hashed = s.freeHash, true
+		c.hash[1], c.hashed, c.freeAt = s.freeHash, true, c.table.inserts
 	}
 	if m == ManipSource && c.Status.Has(SrcNAT) {
 		c.table.mapSource(c, j)
 	}
 	c.Status |= m.done()
 	return true
+}
+
+// single reports whether the range leaves no choice: at most one address and one port.
+func (r *Range) single() bool { return r.MinAddr == r.MaxAddr && r.MinPort == r.MaxPort }
+
+// setDestination binds the destination to a range without choice. A search would come to the same result, since the last
+// tuple tried stays even when it is taken.
+func (c *Conn) setDestination(r *Range) {
+	addr, port := c.Reply.Src.Addr(), c.Reply.Src.Port()
+	if r.MinAddr.IsValid() {
+		addr = r.MinAddr
+	}
+	if r.HasPorts {
+		port = r.MinPort
+	}
+	if to := netip.AddrPortFrom(addr, port); to != c.Reply.Src {
+		c.Reply.Src = to
+		c.Status |= DstNAT
+		c.hashed, c.freeAt = false, noInsert
+	}
+	c.Status |= DstNATDone
 }
 
 // IsDNAT reports whether the destination was translated: the virtual state DNAT of -m conntrack, which holds for packets

@@ -21,7 +21,7 @@ type search struct {
 	c      *Conn
 	now    time.Duration
 	m      Manip
-	r      *Range
+	r      Range
 	chance interface{ Intn(int) int }
 	j      *journal.Journal
 
@@ -81,7 +81,10 @@ func (s *search) searchPort(t *packet.Tuple) {
 	}
 	const maxAttempts, minAttempts = 128, 16
 	for attempts := min(size, maxAttempts); ; attempts /= 2 {
-		off := uint16(s.chance.Intn(PortOffsets))
+		off := uint16(0)
+		if size > 1 {
+			off = uint16(s.chance.Intn(PortOffsets))
+		}
 		for i := range attempts {
 			port := uint16(lo + int(off)%size)
 			if icmp || s.m == ManipSource {
@@ -118,15 +121,15 @@ func portClass(port uint16) (lo, size int) {
 func (s *search) used(tuple *packet.Tuple) bool {
 	reply := reverse(tuple)
 	h := hashTuple(s.t.cfg.Seed, &reply)
-	if other, _ := s.t.find(h, &reply, s.now); other != nil && other.Original != s.c.Original {
-		return true
+	if other, _ := s.t.find(h, &reply, s.now); other != nil {
+		return other.Original != s.c.Original
 	}
 	s.free, s.freeHash, s.freeKnown = reply, h, true
 	return false
 }
 
-// usedHarder is used, but on newer kernels the last attempts of a TCP search evict an entry in TIME_WAIT
-// (nf_nat_used_tuple_harder).
+// usedHarder is used, but on newer kernels the last attempts of a TCP search evict a closed connection whose source was
+// translated (nf_nat_used_tuple_harder, nf_nat_may_kill). That sequence numbers have moved on is taken for granted.
 func (s *search) usedHarder(tuple *packet.Tuple, attemptsLeft int) bool {
 	const harder = 32 // NF_NAT_HARDER_THRESH
 	if !s.t.cfg.TimeWaitReuse || attemptsLeft > harder || tuple.Proto != packet.TCP || s.c.State != TCPSynSent {
@@ -135,7 +138,7 @@ func (s *search) usedHarder(tuple *packet.Tuple, attemptsLeft int) bool {
 	reply := reverse(tuple)
 	h := hashTuple(s.t.cfg.Seed, &reply)
 	if other, isReply := s.t.find(h, &reply, s.now); other != nil {
-		if !isReply || other.State != TCPTimeWait {
+		if !isReply || other.State < TCPTimeWait || !other.Status.Has(SrcNAT) || other.Status.Has(FixedTimeout) {
 			return true
 		}
 		s.t.remove(other, s.j)

@@ -16,7 +16,9 @@ type Table struct {
 	free  int32 // first free slot, noSlot when none; linked by timer.next
 	live  int   // entries, unconfirmed ones included
 	inSet int   // confirmed entries
-	seq   uint64
+
+	seq     uint64 // entries ever made
+	inserts uint64 // entries ever confirmed
 
 	tuples  index // original and reply tuples: reference is slot<<1|direction
 	sources index // original sources that are mapped to another: reference is the slot of the newest
@@ -41,6 +43,8 @@ type Stats struct {
 	Deleted       uint64 // entries removed, for whatever reason
 	SearchRestart uint64 // packets looked up again, after a new SYN ended an old entry
 }
+
+const noInsert = ^uint64(0)
 
 const (
 	slabBits = 9
@@ -110,7 +114,7 @@ func (t *Table) alloc(j *journal.Journal) *Conn {
 	}
 	t.live++
 	t.seq++
-	*c = Conn{table: t, slot: slot, live: true, serial: t.seq}
+	*c = Conn{table: t, slot: slot, live: true, serial: t.seq, newAt: t.inserts, freeAt: noInsert}
 	*tm = timer{list: noSlot}
 	return c
 }
@@ -136,7 +140,9 @@ func (t *Table) insert(c *Conn, now time.Duration, bothDirections bool, j *journ
 	if j.On() {
 		save(j, c)
 		save(j, &t.inSet)
+		save(j, &t.inserts)
 	}
+	t.inserts++
 	c.Status |= Confirmed
 	c.Expires = now + c.lifetime
 	t.inSet++

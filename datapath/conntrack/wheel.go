@@ -7,15 +7,15 @@ import (
 	"github.com/svclab/svclab/datapath/journal"
 )
 
-// The timer wheel: every list of a level covers a span of absolute time, 64 lists a level, each level 64 times as
-// coarse as the one below. An entry hangs in the level of the highest 6-bit digit in which its time differs from the
+// The timer wheel: every list of a level covers a span of absolute time, 256 lists a level, each level 256 times as
+// coarse as the one below. An entry hangs in the level of the highest 8-bit digit in which its time differs from the
 // wheel's, and moves down as that time comes near. A timer that is put off is not moved: it is looked at when its old
 // time comes (the kernel's garbage collector goes the same way about it: nf_conntrack_core.c, gc_worker).
 const (
-	tickBits   = 10 // one tick is 1.024 microseconds
-	levelBits  = 6
+	tickBits   = 14 // one tick is 16.4 microseconds
+	levelBits  = 8
 	levelLists = 1 << levelBits
-	numLevels  = 9 // covers 2^63 ns
+	numLevels  = 7 // covers 2^63 ns
 	noSlot     = -1
 )
 
@@ -23,13 +23,13 @@ const (
 type timer struct {
 	at         time.Duration // time it is filed under, never later than the entry's Expires
 	prev, next int32
-	list       int16 // level*64+index, or noSlot
+	list       int16 // level*256+index, or noSlot
 }
 
 type wheel struct {
 	tick     uint64 // ticks before this one have been dealt with
 	next     time.Duration
-	occupied [numLevels]uint64
+	occupied [numLevels * levelLists / 64]uint64 // which lists hold timers
 	heads    [numLevels * levelLists]int32
 }
 
@@ -57,7 +57,7 @@ func (t *Table) schedule(slot int32, at time.Duration, j *journal.Journal) {
 	if j.On() {
 		save(j, tm)
 		save(j, &w.heads[list])
-		save(j, &w.occupied[level])
+		save(j, &w.occupied[list>>6])
 		save(j, &w.next)
 		if head != noSlot {
 			save(j, t.timer(head))
@@ -68,7 +68,7 @@ func (t *Table) schedule(slot int32, at time.Duration, j *journal.Journal) {
 		t.timer(head).prev = slot
 	}
 	w.heads[list] = slot
-	w.occupied[level] |= 1 << (list & (levelLists - 1))
+	w.occupied[list>>6] |= 1 << (list & 63)
 	w.next = min(w.next, at)
 }
 
@@ -79,11 +79,10 @@ func (t *Table) unschedule(slot int32, j *journal.Journal) {
 		return
 	}
 	w := &t.wheel
-	level := tm.list >> levelBits
 	if j.On() {
 		save(j, tm)
 		save(j, &w.heads[tm.list])
-		save(j, &w.occupied[level])
+		save(j, &w.occupied[tm.list>>6])
 		if tm.prev != noSlot {
 			save(j, t.timer(tm.prev))
 		}
@@ -99,7 +98,7 @@ func (t *Table) unschedule(slot int32, j *journal.Journal) {
 	} else {
 		w.heads[tm.list] = tm.next
 		if tm.next == noSlot {
-			w.occupied[level] &^= 1 << (tm.list & (levelLists - 1))
+			w.occupied[tm.list>>6] &^= 1 << (tm.list & 63)
 		}
 	}
 	tm.list = noSlot
@@ -107,14 +106,15 @@ func (t *Table) unschedule(slot int32, j *journal.Journal) {
 
 // first returns the earliest list that holds a timer, and the tick at which its span begins.
 func (w *wheel) first() (list int, tick uint64, ok bool) {
-	for level := 0; level < numLevels; level++ {
-		if w.occupied[level] == 0 {
+	for i, bitmap := range w.occupied {
+		if bitmap == 0 {
 			continue
 		}
-		i := bits.TrailingZeros64(w.occupied[level])
-		shift := level * levelBits
-		span := w.tick >> shift >> levelBits << levelBits << shift // lower digits of the wheel's time cleared
-		return level<<levelBits | i, span | uint64(i)<<shift, true
+		list = i<<6 | bits.TrailingZeros64(bitmap)
+		shift := list >> levelBits * levelBits
+		// The wheel's time with this level's digit replaced and the ones below cleared.
+		tick = w.tick>>shift>>levelBits<<levelBits | uint64(list&(levelLists-1))
+		return list, tick << shift, true
 	}
 	return 0, 0, false
 }
