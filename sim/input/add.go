@@ -120,9 +120,6 @@ func (r *reader) version(n *node, kind, version string) error {
 	case version == want, kind == "ServiceCIDR" && version == "networking.k8s.io/v1beta1":
 		return nil // v1beta1 ServiceCIDR has the same fields
 	case version == "":
-		if n.get("apiVersion") == nil && (kind == "Service" || kind == "Node" || kind == "Pod") {
-			return r.file.fault(r.file.where(at), "%s without apiVersion: write apiVersion: %s", kind, want)
-		}
 		return r.file.fault(r.file.where(at), "%s without apiVersion: write apiVersion: %s", kind, want)
 	}
 	return r.file.fault(r.file.where(at), "%s of apiVersion %s is not read, only %s", kind, quote(version), want)

@@ -2,8 +2,9 @@ package input
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+
+	"go.yaml.in/yaml/v4"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -11,10 +12,13 @@ import (
 	proxyv1alpha1 "k8s.io/kube-proxy/config/v1alpha1"
 )
 
-// Source is one input: a file's content and the name it is called by in messages ("-" is standard input).
+// Source is one input: a file's content and the name it is called by in messages ("-" is standard input). With Node,
+// the objects are those of a part of a YAML file that something else has parsed (a scenario's objects, a step's apply);
+// Data is then the whole of that file, for the lines that messages show, or nil.
 type Source struct {
 	Name string
 	Data []byte
+	Node *yaml.Node
 }
 
 // maxFaults is the number of faults after which reading stops: one missing bracket can make thousands.
@@ -62,15 +66,25 @@ func (o *Objects) readFile(s Source) Errors {
 	if len(f.data) > 1<<31-1 {
 		return Errors{f.fault(Position{File: name}, "%d bytes: files end at 2 GiB", len(f.data))}
 	}
+	r := reader{objects: o, file: f}
+	if s.Node != nil {
+		return r.readNode(s.Node)
+	}
 	if err := f.scan(); err != nil {
 		return Errors{err}
 	}
-	r := reader{objects: o, file: f}
+	if err := f.manifests(); err != nil {
+		return Errors{err}
+	}
 	if trimmed := bytes.TrimLeft(bytes.TrimPrefix(f.data, bom), " \t\r\n"); len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
 		r.readJSON()
 		return r.errs
 	}
-	for _, d := range f.cut() {
+	docs := f.cut()
+	if len(docs) == 0 {
+		o.warn(Position{File: name}, "holds no objects")
+	}
+	for _, d := range docs {
 		if r.done() {
 			break
 		}
@@ -81,6 +95,38 @@ func (o *Objects) readFile(s Source) Errors {
 		}
 		r.document(tree)
 	}
+	return r.errs
+}
+
+// manifests refuses what Detect finds to be something else.
+func (f *file) manifests() error {
+	switch k := Detect(f.data); {
+	case k == KindManifests:
+		return nil
+	case k.IsDump():
+		return f.fault(Position{File: f.name, Line: 1}, "this is a dump (%s), where manifests are wanted", k)
+	}
+	for i, l := range bytes.Split(f.data[:min(len(f.data), maxLook)], []byte{'\n'}) {
+		if l = bytes.TrimSpace(bytes.TrimPrefix(l, bom)); len(l) > 0 && l[0] != '#' {
+			e := f.fault(Position{File: f.name, Line: i + 1}, "%v: it begins with %s", ErrNotInput, quote(string(l)))
+			e.Err = ErrNotInput
+			return e
+		}
+	}
+	return nil
+}
+
+func (r *reader) readNode(n *yaml.Node) Errors {
+	d := document{file: r.file, firstLine: 1}
+	c := converter{doc: d, arena: arena{most: maxNodes(len(r.file.data))}, open: map[*yaml.Node]bool{}}
+	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	tree, err := c.convert(n, 0)
+	if err != nil {
+		return Errors{err}
+	}
+	r.document(tree)
 	return r.errs
 }
 
@@ -201,6 +247,3 @@ func known(kind string) (value any, group string) {
 	}
 	return nil, ""
 }
-
-// errUnsupported marks an API version that exists and is not read.
-var errUnsupported = errors.New("API version not supported")
