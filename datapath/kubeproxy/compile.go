@@ -1,0 +1,53 @@
+package kubeproxy
+
+import (
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/service"
+)
+
+// Program is what one family's proxier leaves on an empty node after its first sync, and how it came about.
+type Program struct {
+	Mode   service.Mode
+	Family packet.Family
+	Ops    []datapath.Op
+	Rules  *iptables.Ruleset
+	Log    []string
+}
+
+// Compile starts a proxier on an empty node, syncs once and returns what is there then.
+func Compile(s service.State, mode service.Mode, f packet.Family, profile datapath.Profile) (*Program, error) {
+	if mode == "" {
+		mode = service.ModeIPTables
+	}
+	p, err := New(mode, f, s, profile)
+	if err != nil {
+		return nil, err
+	}
+	h := NewRulesHost()
+	start := p.Start(h)
+	r, err := p.Sync(0, s, h, Options{})
+	if err == nil {
+		err = r.Err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules[f], Log: append(start.Log, r.Log...)}, nil
+}
+
+// Families lists the families that kube-proxy makes rules for on the node: those of the node's own addresses, both where it
+// has none. (A real node runs both proxiers; the tables of a family without Services hold no Service rules.)
+func Families(s *service.State) []packet.Family {
+	var out []packet.Family
+	for _, f := range [...]packet.Family{packet.IPv4, packet.IPv6} {
+		if len(localAddresses(&s.Node, f)) > 1 {
+			out = append(out, f)
+		}
+	}
+	if out == nil {
+		return []packet.Family{packet.IPv4, packet.IPv6}
+	}
+	return out
+}

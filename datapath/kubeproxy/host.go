@@ -1,0 +1,107 @@
+package kubeproxy
+
+import (
+	"fmt"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/conntrack"
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// NodeHost lets a proxier work on a model node.
+type NodeHost struct{ Node *datapath.Node }
+
+// Run applies the operation to the node.
+func (h NodeHost) Run(op datapath.Op) error { return h.Node.Apply(op) }
+
+// Chains lists a table's chains.
+func (h NodeHost) Chains(f packet.Family, table string) []string {
+	return chainsOf(h.Node.Rules(f), table)
+}
+
+// UDPFlows lists the node's UDP connections.
+func (h NodeHost) UDPFlows(f packet.Family) []Flow {
+	var out []Flow
+	h.Node.Conns.Each(func(c *conntrack.Conn) bool {
+		if c.Original.Proto == packet.UDP && packet.FamilyOf(c.Original.Dst.Addr()) == f {
+			out = append(out, Flow{c.Original, c.Reply})
+		}
+		return true
+	})
+	return out
+}
+
+// RulesHost is a host without packets: rule sets and a list of flows.
+type RulesHost struct {
+	Rules map[packet.Family]*iptables.Ruleset
+	Flows []Flow
+}
+
+// NewRulesHost returns a host with empty tables.
+func NewRulesHost() *RulesHost {
+	return &RulesHost{Rules: map[packet.Family]*iptables.Ruleset{
+		packet.IPv4: iptables.NewRuleset(packet.IPv4), packet.IPv6: iptables.NewRuleset(packet.IPv6),
+	}}
+}
+
+// Run applies operations on tables and flows; sysctls are taken and forgotten.
+func (h *RulesHost) Run(op datapath.Op) error {
+	switch op := op.(type) {
+	case datapath.IPTablesExec:
+		return h.change(op.Family, func(rs *iptables.Ruleset) error { return rs.Exec(op.Args) })
+	case datapath.IPTablesRestore:
+		return h.change(op.Family, func(rs *iptables.Ruleset) error {
+			return rs.Restore("<stdin>", op.Text, iptables.RestoreOptions{NoFlush: op.NoFlush, Counters: op.Counters, Table: op.Table})
+		})
+	case datapath.ConntrackDelete:
+		kept := h.Flows[:0:0]
+		for _, f := range h.Flows {
+			if !op.Matches(&conntrack.Conn{Original: f.Original, Reply: f.Reply}) {
+				kept = append(kept, f)
+			}
+		}
+		h.Flows = kept
+	case datapath.Sysctl:
+	default:
+		return fmt.Errorf("%s: only tables and flows are here", op.Command())
+	}
+	return nil
+}
+
+func (h *RulesHost) change(f packet.Family, do func(*iptables.Ruleset) error) error {
+	next := h.Rules[f].Clone()
+	if err := do(next); err != nil {
+		return err
+	}
+	h.Rules[f] = next
+	return nil
+}
+
+// Chains lists a table's chains.
+func (h *RulesHost) Chains(f packet.Family, table string) []string {
+	return chainsOf(h.Rules[f], table)
+}
+
+// UDPFlows lists the flows of a family.
+func (h *RulesHost) UDPFlows(f packet.Family) []Flow {
+	var out []Flow
+	for _, x := range h.Flows {
+		if x.Original.Proto == packet.UDP && packet.FamilyOf(x.Original.Dst.Addr()) == f {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func chainsOf(rs *iptables.Ruleset, table string) []string {
+	id, ok := iptables.ParseTable(table)
+	if !ok || rs.Table(id) == nil {
+		return nil
+	}
+	var out []string
+	for _, c := range rs.Table(id).Chains() {
+		out = append(out, c.Name)
+	}
+	return out
+}
