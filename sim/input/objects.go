@@ -43,6 +43,9 @@ func (o *Object) Position() Position { return o.file.where(&node{line: o.line, c
 
 // String is "Service default/web".
 func (o *Object) String() string {
+	if o.Name == "" {
+		return o.Kind
+	}
 	if o.Namespace == "" {
 		return o.Kind + " " + o.Name
 	}

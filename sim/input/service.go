@@ -147,10 +147,11 @@ func (c *checker) servicePorts(x *service.Service, s *corev1.ServiceSpec) error 
 			if x.Type != service.NodePort && x.Type != service.LoadBalancer {
 				c.warn(at("nodePort"), "nodePort %d on a Service of type %s, which the API server refuses", nodePort, x.Type)
 			}
-			if name := "nodePort " + strconv.Itoa(int(nodePort)) + "/" + proto.String(); c.marked(name) {
+			name := "nodePort " + strconv.Itoa(int(nodePort)) + "/" + strings.ToUpper(proto.String())
+			if c.marked(name) {
 				return c.fault(at("nodePort"), "%d/%s stands twice in the Service", nodePort, strings.ToUpper(proto.String()))
 			}
-			c.mark("nodePort "+strconv.Itoa(int(nodePort))+"/"+proto.String(), at("nodePort")...)
+			c.mark(name, at("nodePort")...)
 		}
 		x.Ports = append(x.Ports, service.ServicePort{Name: p.Name, Protocol: proto, Port: port, NodePort: nodePort, TargetPort: target})
 	}

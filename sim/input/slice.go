@@ -41,7 +41,7 @@ func (c *checker) slice(s *discoveryv1.EndpointSlice) (*service.EndpointSlice, e
 	}
 	x.Endpoints = make([]service.Endpoint, 0, len(s.Endpoints))
 	for i := range s.Endpoints {
-		e, err := c.endpoint(x, &s.Endpoints[i], i)
+		e, err := c.endpoint(x, s, i)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,8 @@ func (c *checker) slicePorts(x *service.EndpointSlice, s *discoveryv1.EndpointSl
 
 // endpoint defaults conditions as their documentation says (discovery/v1, EndpointConditions): no value of ready or
 // serving means true, no value of terminating means false.
-func (c *checker) endpoint(x *service.EndpointSlice, e *discoveryv1.Endpoint, i int) (service.Endpoint, error) {
+func (c *checker) endpoint(x *service.EndpointSlice, s *discoveryv1.EndpointSlice, i int) (service.Endpoint, error) {
+	e := &s.Endpoints[i]
 	y := service.Endpoint{
 		Ready:       e.Conditions.Ready == nil || *e.Conditions.Ready,
 		Serving:     e.Conditions.Serving == nil || *e.Conditions.Serving,
@@ -101,7 +102,7 @@ func (c *checker) endpoint(x *service.EndpointSlice, e *discoveryv1.Endpoint, i 
 			return y, err
 		}
 		if packet.FamilyOf(a) != x.Family {
-			return y, c.fault([]any{"endpoints", i, "addresses", j}, "%s is not of addressType %s", quote(text), x.Family)
+			return y, c.fault([]any{"endpoints", i, "addresses", j}, "%s is not of addressType %s", quote(text), s.AddressType)
 		}
 		y.Addresses = append(y.Addresses, a)
 	}

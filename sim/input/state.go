@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/svclab/svclab/datapath/service"
 )
@@ -143,7 +142,7 @@ func (o *Objects) across(rep *Report) error {
 				taken[name] = x
 				continue
 			}
-			errs = append(errs, x.file.fault(x.at(name), "%s: %s is already taken by %s (%s): the API server allocates it once", x, strings.TrimSuffix(name, "/tcp"), other, other.at(name)))
+			errs = append(errs, x.file.fault(x.at(name), "%s: %s is already taken by %s (%s): the API server allocates it once", x, name, other, other.at(name)))
 			if len(errs) >= maxFaults {
 				return errs
 			}

@@ -63,11 +63,16 @@ func (d document) yamlError(err error) error {
 	if strings.Contains(msg, "depth") {
 		return d.file.fault(pos, "nested more than %d levels deep", maxDepth)
 	}
-	if le.ContextMsg != "" {
+	line := max(le.Mark.Line, 1)
+	switch {
+	case strings.Contains(le.ContextMsg, "quoted scalar") && le.ContextMark.Line > 0:
+		line, msg = le.ContextMark.Line, "a quoted value begins here and does not end"
+		pos = d.lines(line, le.ContextMark.Column)
+	case le.ContextMsg != "":
 		msg = le.ContextMsg + ": " + msg
 	}
 	e := d.file.fault(pos, "not YAML: %s", msg)
-	if near := d.line(max(le.Mark.Line, 1)); near != "" {
+	if near := d.line(line); near != "" {
 		e.Msg += ": " + quote(strings.TrimSpace(near))
 		if strings.ContainsAny(near, "“”„‟‘’«»") {
 			e.Msg += " (it holds typographic quotes: write \" or ')"
