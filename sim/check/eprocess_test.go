@@ -15,6 +15,18 @@ import (
 // full says whether the figures are taken at full size: SVCLAB_FULL=1.
 func full() bool { return os.Getenv("SVCLAB_FULL") == "1" }
 
+// runs is how many runs a figure takes: ten to twenty times as many at full size,
+// a quarter under -short.
+func runs(usual int) int {
+	switch {
+	case full():
+		return 20000
+	case testing.Short():
+		return usual / 4
+	}
+	return usual
+}
+
 // compositions calls yield with every way to put n draws into k cells.
 func compositions(n int64, k int, yield func([]int64)) {
 	counts := make([]int64, k)
@@ -173,14 +185,50 @@ func TestProcessAgreesWithCounts(t *testing.T) {
 	}
 }
 
+// RefutedAt is the first draw at which the product of all epochs reaches m/α, also
+// when epochs take turns: the same as looking at LogE after every draw.
+func TestRefutedAtIsTheFirstCrossing(t *testing.T) {
+	for _, k := range []int{3, 30} {
+		epochs := []measure.Epoch{even(t, k), even(t, 2)}
+		for seed := range uint64(20) {
+			plan := Plan{Alpha: 1e-3, Checks: 2}
+			p := NewProcess(plan, epochs)
+			many := newDrawer(seed, append([]float64{3 / float64(k)}, evenFloats(k)[1:]...)...)
+			two := newDrawer(seed, 0.4, 0.6)
+			var first int64
+			for n := int64(1); n <= 3000 && first == 0; n++ {
+				if n%3 == 0 {
+					p.Add(1, two.draw())
+				} else {
+					p.Add(0, many.draw())
+				}
+				if p.LogE() >= plan.LogThreshold() {
+					first = n
+				}
+			}
+			if first == 0 || p.RefutedAt() != first {
+				t.Errorf("k = %d, seed %d: refuted at %d, the first crossing is %d", k, seed, p.RefutedAt(), first)
+			}
+		}
+	}
+}
+
+func TestTheImpossibleRefutesAtOnce(t *testing.T) {
+	p := NewProcess(NewPlan(1), []measure.Epoch{epoch(t, "1/2", "1/2", "0")})
+	if p.Add(0, 0) || !p.Add(0, 2) || p.RefutedAt() != 2 || !math.IsInf(p.LogE(), 1) {
+		t.Errorf("a cell of share zero: refuted at %d, log e-value %g", p.RefutedAt(), p.LogE())
+	}
+	p = NewProcess(NewPlan(1), []measure.Epoch{even(t, 2)})
+	if !p.AddImpossible() || p.RefutedAt() != 1 || !math.IsInf(p.LogE(), 1) {
+		t.Errorf("an outcome outside: refuted at %d", p.RefutedAt())
+	}
+}
+
 // Under the null, at α = 0.05 with a look after every draw to 10⁴, the threshold
 // is crossed by at most 5 % of the runs (Ville) and by enough of them to show
 // that the wager is no empty one: 0.2 % to 5.5 %.
 func TestFalseAlarmsWithEveryLook(t *testing.T) {
-	runs := 2000
-	if full() {
-		runs = 20000
-	}
+	runs := runs(2000)
 	for _, c := range []struct {
 		shares []float64
 		epoch  measure.Epoch
@@ -212,10 +260,7 @@ func TestFalseAlarmsWithEveryLook(t *testing.T) {
 // ratio of null to mixture probability, computed here draw by draw from the
 // recipe of a Dirichlet urn and not by the code under test.
 func TestFalseAlarmsAtOneInAMillion(t *testing.T) {
-	runs := 2000
-	if full() {
-		runs = 20000
-	}
+	runs := runs(2000)
 	const k, draws = 3, 10000
 	e := even(t, k)
 	rng := rand.New(rand.NewPCG(6, 1e6))

@@ -43,10 +43,7 @@ func TestIntervalIsItsDefinition(t *testing.T) {
 // ratio at the truth is followed draw by draw; the real interval is taken at
 // powers of two and where the ratio first gives the truth up, and must agree.
 func TestIntervalCoverageOverAllLooks(t *testing.T) {
-	runs := 1000
-	if full() {
-		runs = 20000
-	}
+	runs := runs(1000)
 	const k, level = 3, 0.05
 	for _, c := range []struct {
 		expected *big.Rat
@@ -86,7 +83,7 @@ func TestIntervalCoverageOverAllLooks(t *testing.T) {
 			}
 			share := float64(lost) / float64(runs)
 			t.Logf("lost in %.2f %% of %d runs", 100*share, runs)
-			if share < 0.002 || share > 0.055+1.5/math.Sqrt(float64(runs))*0.2 {
+			if share < 0.002 || share > 0.05+3*math.Sqrt(0.05*0.95/float64(runs)) {
 				t.Errorf("the truth is lost in %.2f %% of the runs", 100*share)
 			}
 		})

@@ -83,12 +83,14 @@ func (m Margin) String() string {
 	}
 }
 
-// decimal prints a fraction in at most six digits after the point.
+// decimal prints a fraction in full where it ends within 40 digits, as whatever
+// parseDecimal read does, and else in six digits after the point.
 func decimal(r *big.Rat) string {
-	if r.IsInt() {
-		return r.Num().String()
+	digits, exact := r.FloatPrec()
+	if !exact || digits > 40 {
+		digits = 6
 	}
-	return strings.TrimRight(strings.TrimRight(r.FloatString(6), "0"), ".")
+	return r.FloatString(digits)
 }
 
 // parseDecimal reads a plain decimal of at most 40 digits: no exponent and no

@@ -14,7 +14,8 @@ type Process struct {
 	threshold float64 // ln(m/α)
 
 	current int     // epoch that limit and rest are for
-	limit   float64 // value of the current epoch's factor at which the product reaches m/α
+	limit   float64 // log of the current epoch's factor at which the product reaches m/α
+	bound   float64 // exp(limit), less what rounding could do: no need to look closely below
 
 	n          int64
 	refutedAt  int64 // draw at which the threshold was first reached; 0 for never
@@ -45,7 +46,7 @@ func (p *Process) Add(epoch, cell int) bool {
 		}
 		return true
 	}
-	if e.add(cell); p.refutedAt == 0 && e.reaches(p.limit) {
+	if e.add(cell); p.refutedAt == 0 && e.reaches(p.limit, p.bound) {
 		p.refutedAt = p.n
 	}
 	return p.refutedAt > 0
@@ -70,6 +71,7 @@ func (p *Process) enter(epoch int) {
 		}
 	}
 	p.current, p.limit = epoch, p.threshold-rest
+	p.bound = math.Exp(p.limit) * (1 - 1e-9)
 }
 
 // LogE is the present log e-value; +Inf once the impossible was seen.
@@ -148,21 +150,33 @@ func (e *epochProcess) addSingle(cell int) {
 	}
 }
 
-// reaches says whether the factor is at least exp(limit); the common case
-// (no wager ever rescaled, few cells) takes no logarithm.
-func (e *epochProcess) reaches(limit float64) bool {
-	if e.single == nil {
-		plain, sum := true, 0.0
-		for i := range e.full {
-			plain = plain && e.full[i].log == 0
-			sum += e.full[i].v
-		}
-		// exp grows at least like 1 + x: a cheap bound that is nearly always enough.
-		if plain && sum < float64(len(e.full))*(1+limit) {
-			return false
-		}
+// reaches says whether the factor is at least exp(limit). Nearly always a sum
+// without a logarithm shows that it is not: a wager rescaled downwards counts
+// for more than it is worth there, which errs on the side of looking closely.
+func (e *epochProcess) reaches(limit, bound float64) bool {
+	sum, plain := sumBound(e.full[:])
+	mean := sum / float64(len(e.full))
+	if e.single != nil {
+		one, ok := sumBound(e.single)
+		plain = plain && ok
+		// cells of probability zero keep their wager at 1 and only add to the bound
+		mean = mean/2 + one/float64(2*len(concentrations)*e.k)
+	}
+	if plain && mean < bound {
+		return false
 	}
 	return e.logE() >= limit
+}
+
+// sumBound is at least the sum of the wagers, if none was rescaled upwards.
+func sumBound(list []scaled) (sum float64, plain bool) {
+	for i := range list {
+		if list[i].log > 0 {
+			return 0, false
+		}
+		sum += list[i].v
+	}
+	return sum, true
 }
 
 func (e *epochProcess) logE() float64 {

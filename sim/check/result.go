@@ -34,8 +34,9 @@ type SharesFinding struct {
 	WithinMargin  bool             // every interval lies in the margin
 }
 
-// EValue is exp(LogE): +Inf beyond the range of a float.
-func (f *SharesFinding) EValue() float64 { return math.Exp(f.LogE) }
+// EValue is exp(LogE), or 1e300 where that is larger or infinite: JSON has no
+// infinity, and LogE keeps the difference.
+func (f *SharesFinding) EValue() float64 { return min(math.Exp(f.LogE), 1e300) }
 
 // BackendFinding is one outcome's row.
 type BackendFinding struct {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"math"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -62,8 +63,8 @@ func TestOutcomeOutsideTheCells(t *testing.T) {
 	if r.Verdict != Fail || !strings.Contains(r.Reason, "timeout was seen") {
 		t.Errorf("got %v (%s)", r.Verdict, r.Reason)
 	}
-	if !math.IsInf(r.Shares.EValue(), 1) {
-		t.Errorf("e-value %g, want infinite", r.Shares.EValue())
+	if !math.IsInf(r.Shares.LogE, 1) || r.Shares.EValue() != 1e300 {
+		t.Errorf("log e-value %g (%g), want infinite", r.Shares.LogE, r.Shares.EValue())
 	}
 }
 
@@ -74,5 +75,32 @@ func TestDoubt(t *testing.T) {
 		if r := mustCheck(t, c, x); r.Verdict != Inconclusive || !strings.HasPrefix(r.Reason, c.Doubt) {
 			t.Errorf("got %v (%s)", r.Verdict, r.Reason)
 		}
+	}
+}
+
+// A row by hand: shares 1/2 for 40000 draws and certain for 10000 more expect
+// 30000 of 50000; two thirds of that come from draws.
+func TestRowsOverEpochs(t *testing.T) {
+	r := mustCheck(t, sharesCheck(), tally(even(t, 2), 20100, 19900), tally(epoch(t, "1"), 10000))
+	b := r.Shares.Backends[0]
+	if b.Expected.RatString() != "3/5" || b.Observed != 30100 || math.Abs(b.Share-0.602) > 1e-12 || math.Abs(b.Effect-100./30000) > 1e-12 {
+		t.Errorf("first backend: %+v", b)
+	}
+	// the sampled part alone: 0.2 + 0.8·(interval of 20100 in 40000)
+	low, high := Interval(big.NewRat(1, 2), 2, 20100, 40000, r.Shares.Level)
+	if math.Abs(b.Low-(0.2+0.8*low)) > 1e-12 || math.Abs(b.High-(0.2+0.8*high)) > 1e-12 {
+		t.Errorf("interval [%g, %g], want 0.2 + 0.8·[%g, %g]", b.Low, b.High, low, high)
+	}
+	if r.Shares.Level != 1e-6/2 {
+		t.Errorf("level %g for two random rows", r.Shares.Level)
+	}
+}
+
+// Opposite deviations in two epochs cancel in the rows and not in the e-value.
+func TestDeviationsThatCancelAreSeen(t *testing.T) {
+	a := tally(even(t, 2), 26000, 24000)
+	b := tally(epoch(t, "1/2", "1/4", "1/4"), 23000, 14000, 13000)
+	if r := mustCheck(t, SharesCheck{Name: "c", Plan: NewPlan(1), Margin: DefaultMargin()}, a, b); r.Verdict != Fail {
+		t.Errorf("got %v (%s)", r.Verdict, r.Reason)
 	}
 }

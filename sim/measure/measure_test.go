@@ -117,3 +117,40 @@ func TestStatRefuses(t *testing.T) {
 		t.Errorf("a rate of nothing: %v", err)
 	}
 }
+
+func TestDrawsKeepEqualEpochsTogether(t *testing.T) {
+	a, b := at("10.0.0.1:80"), at("10.0.0.2:80")
+	mk := func(name string, x, y int64) Epoch {
+		e, err := NewEpoch(name, []Cell{{a, big.NewRat(x, x+y)}, {b, big.NewRat(y, x+y)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	var d, other Draws
+	d.Begin(mk("before", 1, 1)).Add(0)
+	d.Begin(mk("between", 1, 2)).Add(1)
+	d.Begin(mk("after", 2, 2)).Add(1)
+	other.Begin(mk("elsewhere", 1, 2)).Add(0)
+	if err := d.Merge(&other); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Tallies) != 2 || d.N() != 4 || d.Tallies[0].N() != 2 || d.Tallies[1].Counts[0] != 1 {
+		t.Errorf("got %d tallies, %d draws", len(d.Tallies), d.N())
+	}
+}
+
+func TestOutcomeOrderAndNames(t *testing.T) {
+	v6 := at("[fd00::1]:80")
+	for o, want := range map[Outcome]string{
+		v6: "[fd00::1]:80", OnNode("n1"): "n1", Refused(): "refused", Timeout(): "timeout", {}: "unknown",
+		{Kind: KindBackend, Endpoint: netip.MustParseAddrPort("10.0.0.1:80"), Node: "n1"}: "10.0.0.1:80@n1",
+	} {
+		if o.String() != want {
+			t.Errorf("%+v prints as %s", o, o)
+		}
+	}
+	if at("10.0.0.2:80").Compare(at("10.0.0.10:80")) >= 0 || Refused().Compare(v6) <= 0 {
+		t.Error("outcomes are ordered by kind, then by address as a number")
+	}
+}

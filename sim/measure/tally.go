@@ -9,6 +9,8 @@ type Tally struct {
 	Epoch  Epoch
 	Counts []int64           // draws by cell of Epoch.Cells
 	Other  map[Outcome]int64 // draws that ended outside the cells: all of probability zero
+
+	index map[Outcome]int // cell of an outcome, made on first use
 }
 
 // NewTally returns an empty tally.
@@ -21,7 +23,13 @@ func (t *Tally) Add(cell int) { t.Counts[cell]++ }
 
 // AddOutcome counts one draw by its outcome; one that is no cell goes to Other.
 func (t *Tally) AddOutcome(o Outcome) {
-	if i, ok := t.Epoch.Index(o); ok {
+	if t.index == nil {
+		t.index = make(map[Outcome]int, len(t.Epoch.Cells))
+		for i, c := range t.Epoch.Cells {
+			t.index[c.Outcome] = i
+		}
+	}
+	if i, ok := t.index[o]; ok {
 		t.Counts[i]++
 		return
 	}
