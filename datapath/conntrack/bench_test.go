@@ -67,21 +67,23 @@ func BenchmarkEstablished(b *testing.B) {
 	for _, live := range []int{1000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprint(live), func(b *testing.B) {
 			tb := NewTable(Config{TCPLoose: true})
-			pk := make([]packet.Packet, live)
-			for i := range pk {
-				pk[i] = benchPacket(i, packet.TCP)
-				q := pk[i]
+			src := make([]netip.AddrPort, live)
+			var p packet.Packet
+			for i := range src {
+				p = benchPacket(i, packet.TCP)
+				src[i] = p.Src
+				q := p
 				walkNew(b, tb, 0, &q, to("10.2.0.1:8080"), Range{}, zero{})
 				rep := answerTo(&q)
 				tb.In(0, rep, nil)
-				pk[i].TCPFlags = packet.ACK
-				tb.In(0, &pk[i], nil)
+				p.TCPFlags = packet.ACK
+				tb.In(0, &p, nil)
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
-				p := &pk[i*7919%live]
-				if _, info, _ := tb.In(time.Duration(i), p, nil); info != Established {
+				p.Src = src[i*7919%live]
+				if _, info, _ := tb.In(time.Duration(i), &p, nil); info != Established {
 					b.Fatal(info)
 				}
 			}

@@ -15,27 +15,30 @@ import (
 // Conn is one tracked connection (include/net/netfilter/nf_conntrack.h, struct nf_conn). It belongs to its table, which
 // uses the memory again once the connection is gone: a pointer is good for the walk of the packet that brought it.
 type Conn struct {
-	// Original is the tuple of the first packet as it arrived; Reply is the tuple answers are expected to have,
+	// Original is the tuple of the first packet as it arrived; Reply, below, is the tuple answers are expected to have,
 	// which NAT changes.
-	Original, Reply packet.Tuple
+	Original packet.Tuple
 
-	Status  Status
-	State   State  // of the protocol's state machine
-	Mark    uint32 // CONNMARK
-	Created time.Duration
-	Expires time.Duration // virtual time at which the entry dies unless refreshed
+	// What every packet looks at stands together, for the sake of the processor's cache.
+	Status   Status
+	State    State         // of the protocol's state machine
+	live     bool          // in use: confirmed or under way
+	hashed   bool          // hash[1] is that of Reply
+	Mark     uint32        // CONNMARK
+	Expires  time.Duration // virtual time at which the entry dies unless refreshed
+	filed    time.Duration // time under which the timer wheel has the entry, never later than Expires
+	lifetime time.Duration // what the protocol's machine asked for last; counts from confirmation
+	proto    protoState
 
+	Reply packet.Tuple
+
+	Created       time.Duration
 	MasqueradeOut string // interface whose address a MASQUERADE took, "" otherwise
 
-	table *Table // bookkeeping of the table that holds the entry
-	slot  int32
-	live  bool // in use: confirmed or under way
-	proto protoState
-
-	serial   uint64    // order of creation in the table
-	hash     [2]uint32 // of Original and, if hashed, of Reply
-	hashed   bool
-	lifetime time.Duration // what the protocol's machine asked for last; counts from confirmation
+	table  *Table // bookkeeping of the table that holds the entry
+	slot   int32
+	serial uint64    // order of creation in the table
+	hash   [2]uint32 // of Original and, if hashed, of Reply
 
 	// The values of table.inserts at which no entry had the tuple Original, and Reply, so that confirmation need not
 	// look again when nothing was inserted since.

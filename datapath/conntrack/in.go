@@ -168,7 +168,7 @@ func (t *Table) refresh(now time.Duration, c *Conn, d time.Duration, j *journal.
 	}
 	c.lifetime = d
 	c.Expires = now + d
-	if c.Status.Has(Confirmed) && c.Expires < t.timer(c.slot).at {
+	if c.Status.Has(Confirmed) && c.Expires < c.filed {
 		t.unschedule(c.slot, j)
 		t.schedule(c.slot, c.Expires, j)
 	}

@@ -198,14 +198,19 @@ func (t *Table) find(hash uint32, tp *packet.Tuple, now time.Duration) (c *Conn,
 		ref := uint32(e) - 1
 		c := t.conn(int32(ref >> 1))
 		if ref&1 == 0 {
-			if c.Original == *tp && c.Expires > now {
+			if same(&c.Original, tp) && c.Expires > now {
 				return c, false
 			}
-		} else if c.Reply == *tp && c.Expires > now {
+		} else if same(&c.Reply, tp) && c.Expires > now {
 			return c, true
 		}
 	}
 	return nil, false
+}
+
+// same is *a == *b, in parts that the compiler compares in place.
+func same(a, b *packet.Tuple) bool {
+	return a.Src == b.Src && a.Dst == b.Dst && a.Proto == b.Proto
 }
 
 // Lookup returns the confirmed entry that a packet with this tuple would belong to at the given time, and whether the

@@ -21,7 +21,6 @@ const (
 
 // timer is an entry's place in the wheel.
 type timer struct {
-	at         time.Duration // time it is filed under, never later than the entry's Expires
 	prev, next int32
 	list       int16 // level*256+index, or noSlot
 }
@@ -54,7 +53,9 @@ func (t *Table) schedule(slot int32, at time.Duration, j *journal.Journal) {
 	list := int16(level<<levelBits | int(tick>>(level*levelBits))&(levelLists-1))
 	tm := t.timer(slot)
 	head := w.heads[list]
+	c := t.conn(slot)
 	if j.On() {
+		save(j, &c.filed)
 		save(j, tm)
 		save(j, &w.heads[list])
 		save(j, &w.occupied[list>>6])
@@ -63,7 +64,8 @@ func (t *Table) schedule(slot int32, at time.Duration, j *journal.Journal) {
 			save(j, t.timer(head))
 		}
 	}
-	*tm = timer{at: at, prev: noSlot, next: head, list: list}
+	c.filed = at
+	*tm = timer{prev: noSlot, next: head, list: list}
 	if head != noSlot {
 		t.timer(head).prev = slot
 	}
@@ -165,9 +167,9 @@ func (t *Table) emptyDue(now time.Duration, j *journal.Journal) {
 	for slot := w.heads[list]; slot != noSlot; {
 		tm := t.timer(slot)
 		next := tm.next
-		if tm.at <= now {
+		if c := t.conn(slot); c.filed <= now {
 			t.unschedule(slot, j)
-			if c := t.conn(slot); c.Expires <= now {
+			if c.Expires <= now {
 				t.remove(c, j)
 			} else {
 				t.schedule(slot, c.Expires, j)
@@ -188,7 +190,7 @@ func (w *wheel) lowerBound(t *Table) time.Duration {
 	}
 	at := forever
 	for slot := w.heads[list]; slot != noSlot; slot = t.timer(slot).next {
-		at = min(at, t.timer(slot).at)
+		at = min(at, t.conn(slot).filed)
 	}
 	return at
 }
