@@ -47,45 +47,6 @@ type Way struct {
 	Kind       string   `json:"-"` // what the front end is: "cluster IP", "node port", …
 }
 
-// Judge fills in Uniform, MaxDeviation and SamplesToNotice from Backends; it decides on fractions.
-func (e *Explanation) Judge() {
-	n := len(e.Backends)
-	if n == 0 {
-		e.Uniform, e.MaxDeviation, e.SamplesToNotice = true, "0", nil
-		return
-	}
-	bound, worst := big.NewRat(1, 1<<31), new(big.Rat)
-	even := big.NewRat(1, int64(n))
-	e.Uniform = true
-	var divergence float64
-	for _, t := range e.Backends {
-		d := new(big.Rat).Sub(t.Share, even)
-		if abs := new(big.Rat).Abs(d); abs.Cmp(worst) > 0 {
-			worst = abs
-		}
-		relative, _ := new(big.Rat).Mul(d, big.NewRat(int64(n), 1)).Float64()
-		divergence += information(relative) / float64(n)
-	}
-	e.Uniform = worst.Cmp(bound) <= 0
-	e.MaxDeviation = worst.RatString()
-	if worst.Sign() == 0 {
-		return
-	}
-	e.SamplesToNotice = Num(math.Log(1e6) / divergence)
-}
-
-// information is (1+d)·ln(1+d) − d, which a share that is off by the part d adds to the divergence from even shares,
-// times 1/n. The parts d of all shares sum to zero, so taking d off changes nothing but the rounding.
-func information(d float64) float64 {
-	switch {
-	case d <= -1:
-		return 1
-	case math.Abs(d) < 1e-4:
-		return d*d/2 - d*d*d/6 + d*d*d*d/12
-	}
-	return (1+d)*math.Log1p(d) - d
-}
-
 // WriteText prints the explanation as tables.
 func (e *Explanation) WriteText(w io.Writer, s Style) error {
 	var b strings.Builder

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/svclab/svclab/sim/check"
 )
 
 // maxNodes bounds what aliases can make of a small file.
@@ -30,7 +32,7 @@ func Read(file string, text []byte) (*Scenario, error) {
 	if len(doc.Content) == 0 {
 		return nil, &Error{File: file, Problem: "the file is empty"}
 	}
-	s := &Scenario{File: file}
+	s := &Scenario{File: file, lines: d.lines}
 	d.value(doc.Content[0], reflect.ValueOf(s).Elem(), "the scenario")
 	if len(d.errs) == 0 {
 		d.check(s, doc.Content[0])
@@ -186,8 +188,8 @@ func (d *decoder) enum(n *yaml.Node, got string, allowed []string, what string) 
 
 // hint names the nearest valid spelling, or all of a few.
 func hint(got string, valid []string) string {
-	if near := Nearest(got, valid); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
+	if near := check.Nearest(got, valid); len(near) > 0 {
+		return fmt.Sprintf("did you mean %q?", near[0])
 	}
 	return "valid are " + strings.Join(valid, ", ")
 }
@@ -270,15 +272,20 @@ func (d *decoder) object(n *yaml.Node, o *Object) {
 }
 
 func (d *decoder) expect(n *yaml.Node, e *Expect) {
-	e.Kind, e.Each = "each", map[string]Percent{}
+	e.Kind = "each"
+	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		var p Percent
-		d.value(n.Content[i+1], reflect.ValueOf(&p).Elem(), n.Content[i].Value)
-		if _, again := e.Each[n.Content[i].Value]; again {
-			d.fail(n.Content[i], "", "endpoint %q stands twice", n.Content[i].Value)
+		key, val := n.Content[i], n.Content[i+1]
+		var x Each
+		if err := x.Endpoint.parse(key.Value); err != nil {
+			d.fail(key, "", "expect: %v", err)
 		}
-		e.Each[n.Content[i].Value] = p
-		e.Order = append(e.Order, n.Content[i].Value)
+		d.value(val, reflect.ValueOf(&x.Share).Elem(), key.Value)
+		if seen[key.Value] {
+			d.fail(key, "", "endpoint %q stands twice", key.Value)
+		}
+		seen[key.Value] = true
+		e.Each = append(e.Each, x)
 	}
 }
 

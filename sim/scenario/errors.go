@@ -57,36 +57,11 @@ func indent(line string, column int) string {
 	return b.String()
 }
 
-// Nearest returns the candidate with the fewest edits from a word, "" when none is near.
-func Nearest(word string, candidates []string) string {
-	best, least := "", 1+max(1, len(word)/3)
-	for _, c := range candidates {
-		if d := edits(strings.ToLower(word), strings.ToLower(c)); d < least {
-			best, least = c, d
-		}
+// Errorf is an error about a place in the scenario, found when it was given meaning.
+func (s *Scenario) Errorf(p Pos, format string, args ...any) error {
+	e := &Error{File: s.File, Pos: p, Problem: fmt.Sprintf(format, args...)}
+	if p.Line > 0 && p.Line <= len(s.lines) {
+		e.Text = strings.TrimRight(s.lines[p.Line-1], "\r")
 	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost = 1 + min(last, row[j], row[j+1])
-			}
-			last, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return e
 }

@@ -18,7 +18,8 @@ type Scenario struct {
 	Metadata   Metadata `yaml:"metadata,required" doc:"what the scenario is called"`
 	Spec       Spec     `yaml:"spec,required" doc:"what is there, what happens, and what must hold"`
 
-	File string `yaml:"-"` // where it was read from, as errors and reports name it
+	File  string   `yaml:"-"` // where it was read from, as errors and reports name it
+	lines []string // for errors that show one
 }
 
 // Metadata names a scenario.
@@ -26,6 +27,7 @@ type Metadata struct {
 	Name        string `yaml:"name,required" doc:"name of the scenario, as reports print it"`
 	Description string `yaml:"description" doc:"what one sees, in a sentence"`
 	Issue       string `yaml:"issue" doc:"the public issue that tells the story, as owner/repo#N"`
+	Verdict     string `yaml:"verdict" enum:"PASS,FAIL,INCONCLUSIVE" doc:"what the scenario is there to show; PASS when absent"`
 }
 
 // Spec is a scenario's content.
@@ -121,11 +123,11 @@ type Check struct {
 
 // Shares compares what endpoints get with what they should.
 type Shares struct {
-	At      Pos     `yaml:"-"`
-	Of      string  `yaml:"of" enum:"connections" doc:"what is counted; connections when absent"`
-	Traffic Text    `yaml:"traffic,required" doc:"name of the traffic that is counted"`
-	Expect  Expect  `yaml:"expect,required" doc:"uniform, rules (what the loaded rules say), or a share for each endpoint"`
-	Margin  Percent `yaml:"margin" doc:"how far a share may be off, of itself; 10% when absent"`
+	At      Pos    `yaml:"-"`
+	Of      string `yaml:"of" enum:"connections" doc:"what is counted; connections when absent"`
+	Traffic Text   `yaml:"traffic,required" doc:"name of the traffic that is counted"`
+	Expect  Expect `yaml:"expect,required" doc:"uniform, rules (what the loaded rules say), or a share for each endpoint"`
+	Margin  Margin `yaml:"margin" doc:"how far a share may be off: 10% of itself, or 0.5 points; 10%, at least 0.5 points when absent"`
 }
 
 // Reachable says how every connection must end.

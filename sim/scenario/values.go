@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/svclab/svclab/sim/check"
 )
 
 // scalar is a value that reads itself from the text of one YAML scalar.
@@ -54,28 +56,24 @@ func (r *Rate) parse(s string) error {
 	return nil
 }
 
-// Percent is a part of something, exact: 10%, 0.1 or 1/10. The zero value is absent.
-type Percent struct{ *big.Rat }
-
-func (p *Percent) parse(s string) error {
-	r, ok := fraction(s)
-	if !ok || r.Sign() < 0 || r.Cmp(big.NewRat(1, 1)) > 0 {
-		return fmt.Errorf("%q is not a part of one: 10%%, 0.1 and 1/10 are", s)
-	}
-	p.Rat = r
-	return nil
+// Margin is how far a share may be off. The zero value is absent.
+type Margin struct {
+	check.Margin
+	Given bool
 }
 
-func fraction(s string) (*big.Rat, bool) {
-	if len(s) > 100 || strings.ContainsAny(s, "eEpPxX_") {
-		return nil, false
-	}
-	body, percent := strings.CutSuffix(s, "%")
-	r, ok := new(big.Rat).SetString(strings.TrimSpace(body))
-	if ok && percent {
-		r.Quo(r, big.NewRat(100, 1))
-	}
-	return r, ok
+func (m *Margin) parse(s string) (err error) {
+	m.Margin, err = check.ParseMargin(s)
+	m.Given = true
+	return err
+}
+
+// Share is a part of one, or a weight beside others: 1/3, 25%, 0.25 or 2.
+type Share struct{ *big.Rat }
+
+func (p *Share) parse(s string) (err error) {
+	p.Rat, err = check.ParseShare(s)
+	return err
 }
 
 // Addr is an IP address.
@@ -129,9 +127,14 @@ func (p *PortRef) parse(s string) error {
 
 // Expect is what shares should be.
 type Expect struct {
-	Kind  string             // "uniform", "rules" or "each"
-	Each  map[string]Percent // for "each": endpoint address, with or without port, to its share
-	Order []string           // keys of Each as written
+	Kind string // "uniform", "rules" or "each"
+	Each []Each // for "each", as written
+}
+
+// Each is the share of one endpoint.
+type Each struct {
+	Endpoint AddrPort
+	Share    Share
 }
 
 func (e *Expect) parse(s string) error {
@@ -140,8 +143,5 @@ func (e *Expect) parse(s string) error {
 		e.Kind = s
 		return nil
 	}
-	if n := Nearest(s, []string{"uniform", "rules"}); n != "" {
-		return fmt.Errorf("%q is not an expectation: did you mean %q?", s, n)
-	}
-	return fmt.Errorf("%q is not an expectation: uniform, rules, or a share for each endpoint", s)
+	return fmt.Errorf("%q is not an expectation: %s", s, hint(s, []string{"uniform", "rules", "a share for each endpoint"}))
 }

@@ -70,3 +70,11 @@ func (s *items[T]) Pop() any {
 	*s = old[:len(old)-1]
 	return last
 }
+
+// Peek is the time of the earliest event; ok is false when there is none.
+func (q *Queue[T]) Peek() (at time.Duration, ok bool) {
+	if len(q.items) == 0 {
+		return 0, false
+	}
+	return q.items[0].key.At, true
+}

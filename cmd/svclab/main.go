@@ -1,0 +1,7 @@
+// Command svclab simulates and emulates the Kubernetes service datapath. It is thin: flags in, sim/run's reports and traces
+// out. Results go to standard output, all else to standard error; exit codes are in exit.go.
+package main
+
+import "os"
+
+func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)) }

@@ -1,0 +1,41 @@
+package run
+
+import (
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/sim/check"
+)
+
+// profiles are the kernels that can be asked for by name, the default first.
+var profiles = []datapath.Profile{
+	datapath.DefaultProfile(),
+	variant("linux-6.1-nft", "6.1", datapath.NFT, 250),
+	variant("linux-6.1-uml", "6.1", datapath.Legacy, 100),
+	variant("linux-6.18-legacy", "6.18", datapath.Legacy, 1000),
+	variant("linux-6.18-nft", "6.18", datapath.NFT, 1000),
+}
+
+func variant(name, kernel string, v datapath.Variant, hz int) datapath.Profile {
+	p := datapath.DefaultProfile()
+	p.Name, p.Kernel, p.IPTables, p.HZ = name, kernel, v, hz
+	p.TimeWaitReuse = kernel != "6.1"
+	return p
+}
+
+// ProfileNames lists the profiles that can be asked for.
+func ProfileNames() []string {
+	var out []string
+	for _, p := range profiles {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+// ProfileNamed finds a profile; "" is the default. The error is an UnknownError.
+func ProfileNamed(name string) (datapath.Profile, error) {
+	for _, p := range profiles {
+		if p.Name == name || name == "" {
+			return p, nil
+		}
+	}
+	return datapath.Profile{}, &UnknownError{What: "profile", Name: name, Nearest: check.Nearest(name, ProfileNames())}
+}

@@ -1,0 +1,31 @@
+package run
+
+import (
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/kubeproxy"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/input"
+)
+
+// Rules prints what kube-proxy programs for manifests on the local node in one family, as the kernel prints it back (save) or
+// as kube-proxy hands it over. It returns warnings beside it.
+func Rules(sources []input.Source, o Options, f packet.Family, save bool) (text string, warnings []string, err error) {
+	s, err := readState(sources, o)
+	if err != nil {
+		return "", nil, err
+	}
+	p, err := ProfileNamed(o.Profile)
+	if err != nil {
+		return "", nil, err
+	}
+	p.NFAcct = s.State.Config.NFAcct
+	k, err := kubeproxy.Compile(s.State, s.Mode, f, p)
+	if err != nil {
+		return "", nil, err
+	}
+	style := iptables.Native
+	if save {
+		style = iptables.Save
+	}
+	return k.Rules.PrintNormalised(style), s.Warnings, nil
+}

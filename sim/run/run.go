@@ -1,0 +1,306 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path"
+	"time"
+
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/service"
+	"github.com/svclab/svclab/sim/check"
+	"github.com/svclab/svclab/sim/replay"
+	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/scenario"
+	"github.com/svclab/svclab/sim/seed"
+	"github.com/svclab/svclab/sim/traffic"
+	"github.com/svclab/svclab/sim/vtime"
+)
+
+// ScenarioOptions say how a scenario is run, beside what it says itself.
+type ScenarioOptions struct {
+	World    string                  // "replay"; "" for it
+	Seed     *uint64                 // in place of the scenario's
+	Progress func(done, total int64) // told now and then; nil for nobody
+}
+
+// Worlds lists the worlds a scenario can be run in.
+func Worlds() []string { return []string{"replay"} }
+
+// Scenario runs a scenario and judges its checks. When the context ends first, the report holds what was seen so far and the
+// error is the context's.
+func Scenario(ctx context.Context, sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*report.Report, error) {
+	if o.World != "" && o.World != "replay" {
+		return nil, &UnknownError{What: "world", Name: o.World, Nearest: Worlds()}
+	}
+	e, err := prepare(sc, files, o)
+	if err != nil {
+		return nil, err
+	}
+	stopped := e.run(ctx)
+	r, err := e.report()
+	if err != nil {
+		return nil, err
+	}
+	if stopped != nil {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("stopped after %d of %d connections", e.done, e.total))
+	}
+	return r, stopped
+}
+
+// Validate finds what is wrong with a scenario without running it.
+func Validate(sc *scenario.Scenario, files fs.FS) error {
+	_, err := prepare(sc, files, ScenarioOptions{})
+	return err
+}
+
+// engine is one run in the replay world.
+type engine struct {
+	scenario *scenario.Scenario
+	options  ScenarioOptions
+	seed     uint64
+	subject  *Subject
+	world    *replay.World
+	groups   []traffic.Group
+	watch    []*observer // one a group
+	pending  vtime.Queue[action]
+	known    map[target]bool // endpoints that are or were there: true while they are
+	source   drawing
+	done     int64
+	total    int64
+}
+
+// action is something that happens besides a new connection: an event, or a connection's end.
+type action func(now time.Duration) error
+
+type target struct {
+	at    netip.AddrPort
+	proto packet.Protocol
+}
+
+func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, error) {
+	e := &engine{scenario: sc, options: o, seed: sc.Spec.Seed, known: map[target]bool{}}
+	if o.Seed != nil {
+		e.seed = *o.Seed
+	}
+	var err error
+	if e.subject, err = subjectOf(sc, files); err != nil {
+		return nil, err
+	}
+	if e.groups, err = e.subject.groups(sc); err != nil {
+		return nil, err
+	}
+	e.world = &replay.World{Host: e.subject.Host, Node: e.subject.Node, Presence: e.presence}
+	if e.subject.IsDump() {
+		e.world.Presence = replay.Everywhere
+	}
+	e.source.keyed = seed.Root(e.seed).Keyed("picks")
+	e.subject.Node.SetSource(&e.source)
+	for i := range e.groups {
+		e.total += int64(e.groups[i].Connections)
+		e.watch = append(e.watch, newObserver(&e.groups[i]))
+	}
+	for i := range sc.Spec.Events {
+		ev := &sc.Spec.Events[i]
+		if e.subject.IsDump() {
+			return nil, sc.Errorf(ev.Pos, "a node loaded from a dump has no endpoints that could change")
+		}
+		if err := e.checkEvent(ev); err != nil {
+			return nil, err
+		}
+		e.pending.Add(vtime.Key{At: ev.At.Duration, Flow: -1, Sequence: i}, func(now time.Duration) error { return e.event(now, ev) })
+	}
+	e.learn()
+	return e, e.newEpoch(0)
+}
+
+// run opens every connection in the order of time, with events and ends of connections in between.
+func (e *engine) run(ctx context.Context) error {
+	for f := range traffic.Flows(seed.Root(e.seed), e.groups) {
+		if e.done&0x3ff == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if e.options.Progress != nil {
+				e.options.Progress(e.done, e.total)
+			}
+		}
+		if err := e.catchUp(f.At); err != nil {
+			return err
+		}
+		e.open(f)
+		e.done++
+	}
+	return e.catchUp(1<<63 - 1)
+}
+
+// catchUp does what is due up to and including a moment: changes of state come before connections of the same moment.
+func (e *engine) catchUp(to time.Duration) error {
+	for {
+		at, ok := e.pending.Peek()
+		if !ok || at > to {
+			return nil
+		}
+		k, do, _ := e.pending.Next()
+		if err := do(k.At); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *engine) open(f traffic.Flow) {
+	g, t := &e.groups[f.Group], &e.scenario.Spec.Traffic[f.Group]
+	e.source.at(uint64(f.Number))
+	o, c := e.world.Open(f.At, replay.Flow{Proto: g.Proto, Src: f.Src, Dst: f.Dst})
+	e.watch[f.Group].see(f, o, e.source.drew)
+	if c == nil || t.KeepOpen {
+		return
+	}
+	if t.Duration.Duration == 0 {
+		e.world.Close(f.At, c)
+		return
+	}
+	e.pending.Add(vtime.Key{At: f.At + t.Duration.Duration, Flow: f.Number}, func(now time.Duration) error {
+		e.world.Close(now, c)
+		return nil
+	})
+}
+
+// drawing is the chance of the connection that is being opened, from a stream of its own, and whether any was taken: ports
+// that NAT draws decide nothing about who answers and do not count.
+type drawing struct {
+	keyed *seed.Keyed
+	drew  bool
+}
+
+func (d *drawing) at(flow uint64) {
+	d.keyed.At(flow)
+	d.drew = false
+}
+
+// Chance decides a probability draw.
+func (d *drawing) Chance(p31 uint32) bool {
+	d.drew = true
+	return d.keyed.Chance(p31)
+}
+
+// Intn decides a uniform draw.
+func (d *drawing) Intn(n int) int {
+	d.drew = true
+	return d.keyed.Intn(n)
+}
+
+// Port draws a port for NAT.
+func (d *drawing) Port(n int) int { return d.keyed.Intn(n) }
+
+// presence says what stands at an address: endpoints answer as long as they are there.
+func (e *engine) presence(at netip.AddrPort, proto packet.Protocol) replay.Presence {
+	here, known := e.known[target{at, proto}]
+	switch {
+	case here:
+		return replay.Listening
+	case !known && e.subject.Host.IsNode(at.Addr()):
+		return replay.Closed
+	}
+	return replay.Absent
+}
+
+// learn takes over which endpoints there are.
+func (e *engine) learn() {
+	for k := range e.known {
+		e.known[k] = false
+	}
+	for _, sl := range e.subject.State.Slices {
+		for _, p := range sl.Ports {
+			for _, x := range sl.Endpoints {
+				for _, a := range x.Addresses {
+					e.known[target{netip.AddrPortFrom(a, p.Port), p.Protocol}] = true
+				}
+			}
+		}
+	}
+}
+
+// newEpoch asks for the exact shares that new connections have from now on.
+func (e *engine) newEpoch(now time.Duration) error {
+	for _, w := range e.watch {
+		if err := w.epoch(e.subject, now); err != nil {
+			return err
+		}
+	}
+	e.subject.Node.SetSource(&e.source)
+	return nil
+}
+
+func (e *engine) report() (*report.Report, error) {
+	r := &report.Report{
+		SchemaVersion: report.SchemaVersion, Kind: "Report", Scenario: e.scenario.Metadata.Name, Seed: e.seed, World: "replay",
+		Checks: []report.Check{}, Traffic: []report.Traffic{}, Warnings: e.subject.Warnings,
+	}
+	plan := check.NewPlan(e.chancy())
+	r.Risk = report.Number(plan.Risk())
+	var results []check.Result
+	for i := range e.scenario.Spec.Checks {
+		c := &e.scenario.Spec.Checks[i]
+		res, err := e.judge(c, plan)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, res)
+		out := convert(res)
+		out.Line = c.At.Line
+		out.Reproduce = fmt.Sprintf("svclab run %s --seed %d", path.Base(e.scenario.File), e.seed)
+		r.Checks = append(r.Checks, out)
+	}
+	r.Verdict = check.Overall(results).String()
+	for _, w := range e.watch {
+		r.Traffic = append(r.Traffic, w.totals())
+	}
+	return r, nil
+}
+
+// chancy is the number of checks with chance in them, fixed before the run.
+func (e *engine) chancy() int {
+	n := 0
+	for i := range e.scenario.Spec.Checks {
+		if e.scenario.Spec.Checks[i].Shares != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *engine) observerOf(name string) *observer {
+	for i := range e.groups {
+		if e.groups[i].Name == name {
+			return e.watch[i]
+		}
+	}
+	panic("run: a check of a traffic that does not exist passed the reader: " + name)
+}
+
+// checkEvent finds an event that could change nothing.
+func (e *engine) checkEvent(ev *scenario.Event) error {
+	for _, sl := range e.subject.State.Slices {
+		for _, x := range sl.Endpoints {
+			if affects(ev.Endpoint, sl.Service, x) {
+				return nil
+			}
+		}
+	}
+	return e.scenario.Errorf(ev.Endpoint.At, "no EndpointSlice has an endpoint %s", ev.Endpoint.Address)
+}
+
+func affects(ev *scenario.EndpointEvent, of service.Name, x service.Endpoint) bool {
+	if ev.Service != "" && ev.Service != of.String() {
+		return false
+	}
+	for _, a := range x.Addresses {
+		if a == ev.Address.Addr {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,178 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/kubeproxy"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/service"
+	"github.com/svclab/svclab/sim/input"
+	"github.com/svclab/svclab/sim/replay"
+)
+
+// Options say how inputs become a node, before what the inputs themselves say.
+type Options struct {
+	Mode     service.Mode
+	Node     string         // name of the local Node
+	NodeIPs  []netip.Addr   // of eth0, for dumps
+	PodCIDRs []netip.Prefix // of the local node, for dumps
+	In       string         // interface that packets arrive by, in place of the one their source belongs to
+	Profile  string
+	NFAcct   bool
+}
+
+// Subject is what inputs describe: a node loaded with rules, and what is known of the cluster around it.
+type Subject struct {
+	Objects  *input.Objects // nil for a dump
+	State    service.State  // zero for a dump
+	Mode     service.Mode
+	Host     replay.Host
+	Node     *datapath.Node
+	Warnings []string
+
+	options  Options
+	proxiers []kubeproxy.Proxier
+}
+
+// IsDump reports whether the rules were given, not made from manifests.
+func (s *Subject) IsDump() bool { return s.Objects == nil }
+
+// families are the two rule sets of a node, in the order they are loaded.
+var families = [...]packet.Family{packet.IPv4, packet.IPv6}
+
+// Load reads manifests or dumps, never both, and loads a node with what they lead to.
+func Load(sources []input.Source, o Options) (*Subject, error) {
+	dumps := 0
+	for _, s := range sources {
+		switch k := input.Detect(s.Data); {
+		case k == input.KindIPTables:
+			dumps++
+		case k == input.KindUnknown:
+			return nil, fmt.Errorf("%s:1: %w", sourceName(s.Name), input.ErrNotInput)
+		case k.IsDump():
+			return nil, fmt.Errorf("%s:1: %s output cannot be walked, iptables-save and manifests can", sourceName(s.Name), k)
+		}
+	}
+	switch dumps {
+	case 0:
+		return loadManifests(sources, o)
+	case len(sources):
+		return loadDumps(sources, o)
+	}
+	return nil, &InputError{What: "-f", Why: "manifests and dumps are mixed; give one or the other"}
+}
+
+func readState(sources []input.Source, o Options) (*Subject, error) {
+	objects, err := input.Read(sources)
+	if err != nil {
+		return nil, err
+	}
+	s := &Subject{Objects: objects, options: o}
+	return s, s.resolve()
+}
+
+// resolve derives state and mode from the objects.
+func (s *Subject) resolve() error {
+	state, found, err := s.Objects.State(input.NodeOptions{Node: s.options.Node, Mode: s.options.Mode, NFAcct: s.options.NFAcct})
+	if err != nil {
+		return err
+	}
+	s.Warnings = nil
+	for _, w := range found.Warnings {
+		s.Warnings = append(s.Warnings, w.String())
+	}
+	s.State, s.Mode = state, state.Config.Mode
+	s.Host = replay.NewHost(&s.State)
+	return nil
+}
+
+func loadManifests(sources []input.Source, o Options) (*Subject, error) {
+	s, err := readState(sources, o)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.start()
+}
+
+// start makes the node and runs kube-proxy's first sync on it.
+func (s *Subject) start() error {
+	p, err := ProfileNamed(s.options.Profile)
+	if err != nil {
+		return err
+	}
+	p.NFAcct = s.State.Config.NFAcct
+	s.Node = datapath.NewNode(p, s.Host.Routes())
+	s.proxiers = nil
+	for _, f := range families {
+		k, err := kubeproxy.New(s.Mode, f, s.State, p)
+		if err != nil {
+			return err
+		}
+		k.Start(kubeproxy.NodeHost{Node: s.Node})
+		s.proxiers = append(s.proxiers, k)
+	}
+	return s.sync(0)
+}
+
+// sync brings the node to the state, as kube-proxy does at a moment.
+func (s *Subject) sync(now time.Duration) error {
+	for i, k := range s.proxiers {
+		r, err := k.Sync(now, s.State, kubeproxy.NodeHost{Node: s.Node}, kubeproxy.Options{})
+		if err == nil {
+			err = r.Err
+		}
+		if err != nil {
+			return fmt.Errorf("kube-proxy, %s, %s: %w", s.Mode, families[i], err)
+		}
+	}
+	return nil
+}
+
+func loadDumps(sources []input.Source, o Options) (*Subject, error) {
+	p, err := ProfileNamed(o.Profile)
+	if err != nil {
+		return nil, err
+	}
+	s := &Subject{options: o, Mode: service.ModeIPTables}
+	s.Host = replay.Host{Name: "node", NodeIPs: o.NodeIPs, PodCIDRs: o.PodCIDRs, PodInterface: "pod0"}
+	s.Node = datapath.NewNode(p, s.Host.Routes())
+	for _, src := range sources {
+		name := sourceName(src.Name)
+		for _, op := range dumpOps(string(src.Data)) {
+			if err := s.Node.Apply(op); err != nil {
+				return nil, located(err, name)
+			}
+		}
+	}
+	return s, nil
+}
+
+func dumpOps(text string) []datapath.Op {
+	return []datapath.Op{datapath.IPTablesRestore{Family: packet.IPv4, Counters: true, Text: text}}
+}
+
+// located takes the wrapping of a single operation off and names the file that its text came from.
+func located(err error, name string) error {
+	var op *datapath.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	var at *iptables.PositionError
+	if !errors.As(err, &at) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	at.File = name
+	return err
+}
+
+func sourceName(name string) string {
+	if name == "" || name == "-" {
+		return "<stdin>"
+	}
+	return name
+}

@@ -1,0 +1,111 @@
+package run
+
+import (
+	"net/netip"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/netfilter"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/share"
+	"github.com/svclab/svclab/sim/replay"
+	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/seed"
+)
+
+// TraceRequest names one packet.
+type TraceRequest struct {
+	From, To netip.AddrPort // a source port of 0 becomes 40000
+	Proto    packet.Protocol
+	Seed     uint64
+}
+
+// clientPort is the source port of packets that name none.
+const clientPort = 40000
+
+// Trace walks one packet, the first of its connection, and says every step and what else could have become of it.
+func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
+	if q.From.Port() == 0 {
+		q.From = netip.AddrPortFrom(q.From.Addr(), clientPort)
+	}
+	if packet.FamilyOf(q.From.Addr()) != packet.FamilyOf(q.To.Addr()) {
+		return nil, &InputError{What: "--from", Text: q.From.Addr().String(), Why: "is not of the family of " + q.To.Addr().String()}
+	}
+	in := s.ingress(q.From.Addr())
+	p := replay.FirstPacket(q.Proto, q.From, q.To)
+	t := &report.Trace{
+		SchemaVersion: report.SchemaVersion, Kind: "Trace", Proto: q.Proto.String(), In: in, Seed: q.Seed,
+		Packet: report.Addresses{Src: q.From.String(), Dst: q.To.String()}, Outcomes: []report.Outcome{}, Steps: []report.Step{},
+	}
+	s.Node.SetSource(seed.Root(q.Seed).Stream("trace"))
+	outcomes, err := share.Of(s.Node, 0, in, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range outcomes {
+		if o.Endpoint.IsValid() {
+			t.Outcomes = append(t.Outcomes, report.Outcome{
+				Endpoint: o.Endpoint.String(), Probability: o.Probability.String(), Masquerade: o.Masquerade, Exact: inexact(o.Probability),
+			})
+		}
+	}
+	var steps netfilter.Trace
+	s.Node.SetTrace(&steps)
+	var d datapath.Disposition
+	s.Node.Undo(func() { d = s.send(in, &p) })
+	s.Node.SetTrace(nil)
+
+	t.Verdict, t.RejectWith, t.Reason = verdict(d.Fate, p.Dst != q.To), d.With.With, d.Reason
+	if d.Problem != nil {
+		return nil, d.Problem
+	}
+	if d.Fate == datapath.Dropped && t.Reason == "" {
+		t.Reason = "by a rule"
+	}
+	t.Rewritten = report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()}
+	t.Masquerade = p.Src.Addr() != q.From.Addr()
+	t.Out, t.Rules, t.Draws = d.Out, d.Work.Rules, d.Work.Draws
+	for _, st := range steps.Steps {
+		t.Steps = append(t.Steps, step(st))
+	}
+	return t, nil
+}
+
+func (s *Subject) ingress(src netip.Addr) string {
+	if s.options.In != "" {
+		return s.options.In
+	}
+	return s.Host.Ingress(src)
+}
+
+func (s *Subject) send(in string, p *packet.Packet) datapath.Disposition {
+	if in == "" {
+		return s.Node.Send(0, p)
+	}
+	return s.Node.Receive(0, in, p)
+}
+
+// verdict is the word for a fate. A packet that no rule sent elsewhere was taken by no Service.
+func verdict(f datapath.Fate, translated bool) string {
+	if (f == datapath.Forwarded || f == datapath.Delivered) && !translated {
+		return "accept"
+	}
+	return f.String()
+}
+
+func inexact(f share.Fraction) *bool {
+	if f.IsExact() {
+		return nil
+	}
+	exact := false
+	return &exact
+}
+
+func step(s netfilter.Step) report.Step {
+	out := report.Step{Hook: s.Hook.String(), Table: s.Table, Chain: s.Chain, Rule: s.Rule, Text: s.Text, Result: s.Result}
+	if r, ok := s.Ref.(*iptables.Rule); ok && out.Text == "" {
+		out.Text = r.Save(s.Chain)
+	}
+	out.Missed = s.Kind == netfilter.StepRule && !s.Matched
+	return out
+}
