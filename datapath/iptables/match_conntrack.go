@@ -1,0 +1,313 @@
+package iptables
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/datapath/conntrack"
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// CTState is a set of connection states, as --ctstate lists them.
+type CTState uint8
+
+// The states. SNAT and DNAT are virtual: true of every packet of a connection whose source or destination is translated.
+const (
+	StateInvalid CTState = 1 << iota
+	StateNew
+	StateRelated
+	StateEstablished
+	StateUntracked
+	StateSNAT
+	StateDNAT
+)
+
+var ctStateNames = [...]string{"INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT"}
+
+// ctStatusNames are the bits that --ctstatus knows.
+var ctStatusNames = [...]string{"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"}
+
+// ctAddress is a condition on one address of a connection.
+type ctAddress struct {
+	Address
+	set bool
+}
+
+// Conntrack matches the packet's connection, as -m conntrack and -m state do
+// (net/netfilter/xt_conntrack.c, conntrack_mt).
+type Conntrack struct {
+	Alias    bool // written as -m state
+	State    CTState
+	HasState bool
+	NotState bool
+
+	Proto          packet.Protocol // --ctproto; 0: not asked
+	NotProto       bool
+	addrs          [4]ctAddress // origsrc, origdst, replsrc, repldst
+	ports          [4]Ports
+	status         uint8 // bit set of ctStatusNames
+	hasStatus      bool
+	notStatus      bool
+	expLo, expHi   uint32 // seconds
+	hasExp, notExp bool
+	direction      int8 // 1 original, 2 reply; 0: not asked
+}
+
+var ctSides = [...]string{"ctorigsrc", "ctorigdst", "ctreplsrc", "ctrepldst"}
+
+var _ = registerMatch(&extension{
+	name: "conntrack",
+	options: []optionSpec{
+		{name: "ctstate", args: 1}, {name: "ctproto", args: 1}, {name: "ctorigsrc", args: 1}, {name: "ctorigdst", args: 1},
+		{name: "ctreplsrc", args: 1}, {name: "ctrepldst", args: 1}, {name: "ctorigsrcport", args: 1},
+		{name: "ctorigdstport", args: 1}, {name: "ctreplsrcport", args: 1}, {name: "ctrepldstport", args: 1},
+		{name: "ctstatus", args: 1}, {name: "ctexpire", args: 1}, {name: "ctdir", args: 1, noInvert: true},
+	},
+	newMatch: func() parsedMatch { return new(Conntrack) },
+})
+
+var _ = registerMatch(&extension{
+	name: "state", options: []optionSpec{{name: "state", args: 1}},
+	newMatch: func() parsedMatch { return &Conntrack{Alias: true} },
+})
+
+// Name is the name after -m.
+func (m *Conntrack) Name() string {
+	if m.Alias {
+		return "state"
+	}
+	return "conntrack"
+}
+
+func (m *Conntrack) set(o *option) (err error) {
+	for i, side := range ctSides {
+		switch o.name {
+		case side:
+			a, err := parseAddress("--"+side, o.arg, o.rule.family)
+			a.Invert = o.invert
+			m.addrs[i] = ctAddress{a, true}
+			return err
+		case side + "port":
+			m.ports[i], err = parsePorts("--"+o.name, o.arg, o.invert)
+			return err
+		}
+	}
+	switch o.name {
+	case "ctstate", "state":
+		m.HasState, m.NotState = true, o.invert
+		m.State, err = parseCTState("--"+o.name, o.arg, m.Alias)
+	case "ctproto":
+		m.Proto, err = parseProtocol(o.arg)
+		m.NotProto = o.invert
+		if err == nil && m.Proto == 0 && o.invert {
+			err = refuse("--ctproto", "rule would never match protocol", o.arg)
+		}
+	case "ctstatus":
+		m.hasStatus, m.notStatus = true, o.invert
+		for s := range strings.SplitSeq(o.arg, ",") {
+			if err := m.addStatus(s); err != nil {
+				return err
+			}
+		}
+	case "ctexpire":
+		m.hasExp, m.notExp = true, o.invert
+		var lo, hi uint64
+		if lo, hi, err = parseRange(o, ":", 1<<32-1); err == nil {
+			m.expLo, m.expHi = uint32(lo), uint32(hi)
+		}
+	case "ctdir":
+		switch strings.ToUpper(o.arg) {
+		case "ORIGINAL":
+			m.direction = 1
+		case "REPLY":
+			m.direction = 2
+		default:
+			return o.badValue()
+		}
+	}
+	return err
+}
+
+func (m *Conntrack) addStatus(s string) error {
+	for i, n := range ctStatusNames {
+		if strings.EqualFold(n, s) {
+			m.status |= 1 << i
+			return nil
+		}
+	}
+	return refuse("--ctstatus", "bad ctstatus", s)
+}
+
+func parseCTState(opt, s string, alias bool) (CTState, error) {
+	var st CTState
+next:
+	for w := range strings.SplitSeq(s, ",") {
+		for i, n := range ctStateNames {
+			if strings.EqualFold(n, w) && !(alias && i >= 5) {
+				st |= 1 << i
+				continue next
+			}
+		}
+		return 0, refuse(opt, "bad state", w)
+	}
+	return st, nil
+}
+
+func (m *Conntrack) finish(r *ruleParser) error {
+	if r.given(m) == 0 {
+		return refuse(m.Name(), "at least one option is required", "")
+	}
+	return nil
+}
+
+// Append appends the options in libxt_conntrack's order.
+func (m *Conntrack) Append(b []byte) []byte {
+	not := func(inv bool) {
+		if inv {
+			b = append(b, " !"...)
+		}
+	}
+	if m.HasState {
+		not(m.NotState)
+		if m.Alias {
+			b = append(b, " --state "...)
+		} else {
+			b = append(b, " --ctstate "...)
+		}
+		b = appendBits(b, uint(m.State), ctStateNames[:])
+	}
+	if m.Proto != 0 {
+		not(m.NotProto)
+		b = append(b, " --ctproto "...)
+		b = strconv.AppendUint(b, uint64(m.Proto), 10)
+	}
+	for i, a := range m.addrs {
+		if a.set {
+			not(a.Invert)
+			b = append(append(append(b, " --"...), ctSides[i]...), ' ')
+			b = appendAddr(b, a.Addr)
+			switch n := prefixLength(a.Mask); {
+			case n < 0:
+				b = appendAddr(append(b, '/'), a.Mask)
+			case n < a.Mask.BitLen():
+				b = strconv.AppendInt(append(b, '/'), int64(n), 10)
+			}
+		}
+	}
+	for i, p := range m.ports {
+		if p.Set {
+			not(p.Invert)
+			b = append(append(append(b, " --"...), ctSides[i]...), "port "...)
+			b = appendRange(b, uint64(p.Lo), uint64(p.Hi))
+		}
+	}
+	if m.hasStatus {
+		not(m.notStatus)
+		b = append(b, " --ctstatus "...)
+		b = appendBits(b, uint(m.status), ctStatusNames[:])
+	}
+	if m.hasExp {
+		not(m.notExp)
+		b = append(b, " --ctexpire "...)
+		b = appendRange(b, uint64(m.expLo), uint64(m.expHi))
+	}
+	switch m.direction {
+	case 1:
+		b = append(b, " --ctdir ORIGINAL"...)
+	case 2:
+		b = append(b, " --ctdir REPLY"...)
+	}
+	return b
+}
+
+func (m *Conntrack) needsConntrack() bool { return true }
+
+// stateOf are the state bits that hold for a packet.
+func stateOf(x *walker) CTState {
+	c := x.w.Conn
+	if c == nil {
+		if x.w.Info == conntrack.Invalid {
+			return StateInvalid
+		}
+		return StateUntracked
+	}
+	var s CTState
+	switch x.w.Info {
+	case conntrack.New:
+		s = StateNew
+	case conntrack.Established, conntrack.EstablishedReply:
+		s = StateEstablished
+	case conntrack.Related, conntrack.RelatedReply:
+		s = StateRelated
+	case conntrack.Invalid:
+		s = StateInvalid
+	case conntrack.Untracked:
+		s = StateUntracked
+	}
+	if c.Status.Has(conntrack.SrcNAT) {
+		s |= StateSNAT
+	}
+	if c.Status.Has(conntrack.DstNAT) {
+		s |= StateDNAT
+	}
+	return s
+}
+
+func (m *Conntrack) match(x *walker, _ *packet.Packet) bool {
+	if m.HasState && (m.State&stateOf(x) != 0) == m.NotState {
+		return false
+	}
+	c := x.w.Conn
+	if c == nil {
+		return m.HasState && m.stateOnly()
+	}
+	if m.stateOnly() {
+		return true
+	}
+	if m.direction != 0 && (m.direction == 2) != x.w.Info.IsReply() {
+		return false
+	}
+	if m.Proto != 0 && (c.Original.Proto == m.Proto) == m.NotProto {
+		return false
+	}
+	sides := [4]netip.AddrPort{c.Original.Src, c.Original.Dst, c.Reply.Src, c.Reply.Dst}
+	for i, s := range sides {
+		if a := &m.addrs[i]; a.set && (maskAddr(s.Addr(), a.Mask) == a.Addr) == a.Invert {
+			return false
+		}
+		if !m.ports[i].contains(s.Port()) {
+			return false
+		}
+	}
+	if m.hasStatus && m.statusHolds(c.Status) == m.notStatus {
+		return false
+	}
+	if m.hasExp {
+		left := uint32(max(c.Expires-x.w.Now, 0) / time.Second)
+		if (left >= m.expLo && left <= m.expHi) == m.notExp {
+			return false
+		}
+	}
+	return true
+}
+
+// stateOnly reports whether nothing but the state was asked for.
+func (m *Conntrack) stateOnly() bool {
+	return m.Proto == 0 && m.addrs == [4]ctAddress{} && m.ports == [4]Ports{} && !m.hasStatus && !m.hasExp && m.direction == 0
+}
+
+func (m *Conntrack) statusHolds(s conntrack.Status) bool {
+	bits := uint8(0)
+	if s.Has(conntrack.SeenReply) {
+		bits |= 4
+	}
+	if s.Has(conntrack.Assured) {
+		bits |= 8
+	}
+	if s.Has(conntrack.Confirmed) {
+		bits |= 16
+	}
+	return m.status&bits != 0
+}
