@@ -9,7 +9,7 @@ import (
 // document is one YAML document or a run of JSON values, cut out of a file.
 type document struct {
 	file      *file
-	text      []byte
+	text      string
 	firstLine int // line of the file that text begins in, from 1
 }
 
@@ -27,7 +27,7 @@ var bom = []byte("\xef\xbb\xbf")
 // (YAML 1.2.2, rule c-forbidden), so that the cut needs no parser. Documents with nothing but comments are dropped.
 func (f *file) cut() []document {
 	var docs []document
-	data := bytes.TrimPrefix(f.data, bom)
+	data := strings.TrimPrefix(string(f.data), string(bom))
 	line, start, startLine := 1, 0, 1
 	empty := true
 	flush := func(end int) {
@@ -37,7 +37,7 @@ func (f *file) cut() []document {
 		empty = true
 	}
 	for i := 0; i < len(data); {
-		end := bytes.IndexByte(data[i:], '\n')
+		end := strings.IndexByte(data[i:], '\n')
 		if end < 0 {
 			end = len(data)
 		} else {
@@ -52,7 +52,7 @@ func (f *file) cut() []document {
 				flush(i)
 				start, startLine = i, line
 			}
-			if rest := bytes.TrimSpace(l[3:]); len(rest) > 0 && rest[0] != '#' {
+			if rest := strings.TrimSpace(l[3:]); len(rest) > 0 && rest[0] != '#' {
 				empty = false
 			}
 		case marker(l, "..."):
@@ -62,7 +62,7 @@ func (f *file) cut() []document {
 				start, startLine = end+1, line+1
 			}
 		case empty:
-			if t := bytes.TrimSpace(l); len(t) > 0 && t[0] != '#' {
+			if t := strings.TrimSpace(l); len(t) > 0 && t[0] != '#' {
 				empty = false
 			}
 		}
@@ -76,16 +76,16 @@ func (f *file) cut() []document {
 }
 
 // marker reports whether a line is the document marker m, alone or followed by white space.
-func marker(line []byte, m string) bool {
-	if len(line) < 3 || string(line[:3]) != m {
+func marker(line, m string) bool {
+	if len(line) < 3 || line[:3] != m {
 		return false
 	}
 	return len(line) == 3 || line[3] == ' ' || line[3] == '\t' || line[3] == '\r'
 }
 
-func directivesOnly(b []byte) bool {
-	for l := range bytes.Lines(b) {
-		if l = bytes.TrimSpace(l); len(l) > 0 && l[0] != '#' && l[0] != '%' {
+func directivesOnly(s string) bool {
+	for l := range strings.Lines(s) {
+		if l = strings.TrimSpace(l); len(l) > 0 && l[0] != '#' && l[0] != '%' {
 			return false
 		}
 	}

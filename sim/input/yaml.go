@@ -1,7 +1,6 @@
 package input
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 
@@ -11,11 +10,19 @@ import (
 
 // parseYAML reads one YAML document into a tree.
 func (d document) parseYAML() (*node, error) {
+	if n, ok := d.readBlock(); ok {
+		return n, nil
+	}
+	return d.parseAnyYAML()
+}
+
+// parseAnyYAML reads a document with the YAML library.
+func (d document) parseAnyYAML() (*node, error) {
 	if guess := countValues(d.text); guess > maxNodes(len(d.text)) {
 		return nil, d.tooMany()
 	}
 	var doc yaml.Node
-	loader, err := yaml.NewLoader(bytes.NewReader(d.text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	loader, err := yaml.NewLoader(strings.NewReader(d.text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
 	if err == nil {
 		err = loader.Load(&doc)
 	}
@@ -32,10 +39,10 @@ func (d document) parseYAML() (*node, error) {
 
 // countValues bounds the number of values of a document from above for flow style and from the separators of block
 // style, without parsing.
-func countValues(b []byte) int {
+func countValues(s string) int {
 	n := 0
-	for _, c := range b {
-		switch c {
+	for i := range len(s) {
+		switch s[i] {
 		case ',', '[', '{', ':', '-', '?', '\n':
 			n++
 		}
@@ -85,21 +92,19 @@ func (d document) yamlError(err error) error {
 
 // line returns one line of the document, from 1.
 func (d document) line(n int) string {
-	b := d.text
+	s := d.text
 	for ; n > 1; n-- {
-		i := bytes.IndexByte(b, '\n')
+		i := strings.IndexByte(s, '\n')
 		if i < 0 {
 			return ""
 		}
-		b = b[i+1:]
+		s = s[i+1:]
 	}
-	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		b = b[:i]
+	s, _, _ = strings.Cut(s, "\n")
+	if len(s) > 4096 {
+		s = strings.ToValidUTF8(s[:4096], "")
 	}
-	if len(b) > 4096 {
-		b = b[:4096]
-	}
-	return string(b)
+	return s
 }
 
 // converter turns the library's nodes into ours: aliases followed, merge keys applied, plain scalars resolved.
