@@ -1,8 +1,10 @@
 package scenario
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -25,8 +27,16 @@ type Object struct {
 // Read decodes the text of one scenario; file is its name in errors. Every error is an *Error, or several joined.
 func Read(file string, text []byte) (*Scenario, error) {
 	d := &decoder{file: file, lines: strings.Split(string(text), "\n")}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	var doc, second yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&doc); err != nil && err != io.EOF {
+		return nil, d.syntax(err)
+	}
+	switch err := documents.Decode(&second); {
+	case err == nil && len(second.Content) > 0:
+		n := second.Content[0]
+		return nil, d.at(Pos{n.Line, n.Column}, "", "a scenario is one document; a second begins here")
+	case err != nil && err != io.EOF:
 		return nil, d.syntax(err)
 	}
 	if len(doc.Content) == 0 {
