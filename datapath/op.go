@@ -129,3 +129,9 @@ func tool(f packet.Family, name string) string {
 	}
 	return name
 }
+
+// SetCommands is one run of `ipset restore`: set commands, one a line.
+type SetCommands struct{ Text string }
+
+// Command spells the call.
+func (o SetCommands) Command() string { return "ipset restore" }

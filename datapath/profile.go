@@ -1,6 +1,10 @@
 package datapath
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/svclab/svclab/datapath/ipvs"
+)
 
 // Profile says which kernel a node runs and how it is set up. Every difference between versions that changes a
 // result is a field of it. The zero value is not valid: start from DefaultProfile.
@@ -11,11 +15,12 @@ type Profile struct {
 	HZ            int // timer ticks a second: "recent" counts in them
 	ConntrackMax  int // net.netfilter.nf_conntrack_max
 	TCPLoose      bool
+	TCPBeLiberal  bool
 	NFAcct        bool // nfacct counters exist
 	IPForward     bool
 	RouteLocalnet bool
-	TimeWaitReuse bool // an entry in TIME_WAIT gives way to a new connection's NAT tuple (newer kernels)
-	IPVS          IPVSSysctls
+	TimeWaitReuse bool         // an entry in TIME_WAIT gives way to a new connection's NAT tuple (newer kernels)
+	IPVS          ipvs.Sysctls // net.ipv4.vs.*
 }
 
 // Variant is the iptables back end.
@@ -27,22 +32,12 @@ const (
 	NFT    Variant = "nft"
 )
 
-// IPVSSysctls are net.ipv4.vs.*.
-type IPVSSysctls struct {
-	ConnReuseMode           int
-	ExpireNodestConn        bool
-	ExpireQuiescentTemplate bool
-	Conntrack               bool
-	SloppyTCP, SloppySCTP   bool
-	CacheBypass             bool
-}
-
 // DefaultProfile is Linux 6.1 as distributions ship it, with the settings of a Kubernetes node.
 func DefaultProfile() Profile {
 	return Profile{
 		Name: "linux-6.1", Kernel: "6.1", IPTables: Legacy, HZ: 250, ConntrackMax: 262144,
 		TCPLoose: true, IPForward: true,
-		IPVS: IPVSSysctls{ConnReuseMode: 1},
+		IPVS: ipvs.DefaultSysctls(),
 	}
 }
 

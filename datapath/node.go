@@ -1,0 +1,199 @@
+package datapath
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/svclab/svclab/datapath/conntrack"
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/ipvs"
+	"github.com/svclab/svclab/datapath/journal"
+	"github.com/svclab/svclab/datapath/netfilter"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/route"
+)
+
+// Node is one Linux node: rule sets, connections, sets, addresses and routes, and the walk of packets through them. One
+// goroutine owns a Node; it calls Advance before each event.
+type Node struct {
+	Profile Profile
+	Routes  *route.Table
+	Conns   *conntrack.Table
+	IPVS    *ipvs.Table
+
+	families [2]family // IPv4, IPv6
+	recent   *iptables.RecentStore
+	limits   *iptables.HashLimitStore
+	walk     netfilter.Walk
+	answer   packet.Packet
+	scratch  journal.Journal
+	// answering is true while the node sends an answer of its own: answers are not answered.
+	answering bool
+	taken     ipvs.Result // what IPVS said of the packet it took over last
+	sysctls   map[string]string
+}
+
+// family is the part of a node that exists once for each IP version.
+type family struct {
+	rules    *iptables.Ruleset
+	linked   *iptables.Linked
+	walked   *iptables.Ruleset // what linked was made from
+	tracking bool              // connection tracking is active: some rule needs it
+}
+
+// NewNode returns a node without rules. The routes are the node's own from now on. Chance must be set with SetSource
+// before the first packet.
+func NewNode(p Profile, routes *route.Table) *Node {
+	n := &Node{
+		Profile: p,
+		Routes:  routes,
+		Conns: conntrack.NewTable(conntrack.Config{
+			Max: p.ConntrackMax, TCPLoose: p.TCPLoose, TCPBeLiberal: p.TCPBeLiberal, TimeWaitReuse: p.TimeWaitReuse,
+		}),
+		IPVS:    ipvs.NewTable(p.IPVS),
+		recent:  iptables.NewRecentStore(),
+		limits:  iptables.NewHashLimitStore(),
+		sysctls: map[string]string{},
+	}
+	n.walk.Route = routes
+	n.walk.IPVS = n.IPVS
+	n.IPVS.Dropped = func(t packet.Tuple) {
+		if c, _ := n.Conns.Lookup(n.IPVS.Now(), t); c != nil {
+			n.Conns.Kill(c, n.walk.Journal)
+		}
+	}
+	for i, f := range [...]packet.Family{packet.IPv4, packet.IPv6} {
+		n.families[i].rules = iptables.NewRuleset(f)
+		if err := n.link(f); err != nil {
+			panic("datapath: an empty rule set does not link: " + err.Error())
+		}
+	}
+	return n
+}
+
+func (n *Node) family(f packet.Family) *family {
+	if f == packet.IPv6 {
+		return &n.families[1]
+	}
+	return &n.families[0]
+}
+
+// Rules returns a family's rule set. The caller must not change it.
+func (n *Node) Rules(f packet.Family) *iptables.Ruleset { return n.family(f).rules }
+
+// Linked returns a family's linked rule set with its live counters.
+func (n *Node) Linked(f packet.Family) *iptables.Linked { return n.family(f).linked }
+
+// SetSource sets where chance comes from and returns the source before.
+func (n *Node) SetSource(s netfilter.Source) netfilter.Source {
+	old := n.walk.Source
+	n.walk.Source = s
+	return old
+}
+
+// SetTrace sets where steps are recorded; nil for nowhere.
+func (n *Node) SetTrace(t *netfilter.Trace) { n.walk.Trace = t }
+
+// Advance moves virtual time to now, running every timer on the way. Expiry changes what later packets meet.
+func (n *Node) Advance(now time.Duration) {
+	n.Conns.Advance(now, n.walk.Journal)
+	n.IPVS.Advance(now)
+}
+
+// Undo runs f and takes back every change that packets made to the node meanwhile. It does not nest.
+func (n *Node) Undo(f func()) {
+	if n.walk.Journal != nil {
+		panic("datapath: Undo inside Undo")
+	}
+	n.walk.Journal = &n.scratch
+	defer func() {
+		n.walk.Journal = nil
+		n.scratch.Rollback()
+	}()
+	f()
+}
+
+// Fate is how a packet's walk ended.
+type Fate uint8
+
+// The fates. The zero value is Dropped.
+const (
+	Dropped   Fate = iota // nobody is told
+	Rejected              // the sender is told; Disposition.Answer is the packet that tells it
+	Forwarded             // sent out by an interface
+	Delivered             // given to a local socket
+)
+
+func (f Fate) String() string {
+	return [...]string{"drop", "reject", "forward", "local"}[f]
+}
+
+// Disposition is what became of a packet. The packet itself was rewritten in place.
+type Disposition struct {
+	Fate    Fate
+	Out     string         // interface of a forwarded packet
+	NextHop netip.Addr     // where a packet that IPVS forwards goes; invalid: to its own destination
+	Reason  string         // why a packet was dropped outside any rule
+	Answer  *packet.Packet // what the sender of a rejected packet gets, as it leaves the node; valid until the next packet
+	With    netfilter.Rejection
+	Conn    *conntrack.Conn
+	Work    netfilter.Work
+	Problem error // an UnsupportedError of a rule that the walk would have needed
+}
+
+// Receive walks a packet that arrived on an interface.
+func (n *Node) Receive(now time.Duration, in string, p *packet.Packet) Disposition {
+	n.begin(now, in)
+	return n.finish(n.arrive(p))
+}
+
+// Send walks a packet that a local socket sends.
+func (n *Node) Send(now time.Duration, p *packet.Packet) Disposition {
+	n.begin(now, "")
+	return n.finish(n.depart(p))
+}
+
+func (n *Node) begin(now time.Duration, in string) {
+	w := &n.walk
+	if w.Source == nil {
+		panic("datapath: a packet before SetSource")
+	}
+	w.Now, w.In, w.Out = now, in, ""
+	w.Conn, w.Info, w.NoTrack = nil, conntrack.Untracked, false
+	w.Rejection, w.Work, w.Unmodelled = netfilter.Rejection{}, netfilter.Work{}, nil
+}
+
+// finish fills in what every disposition carries and lets go of a connection that was never confirmed.
+func (n *Node) finish(d Disposition) Disposition {
+	w := &n.walk
+	d.Conn, d.Work, d.Problem = w.Conn, w.Work, w.Unmodelled
+	if d.Fate == Dropped || d.Fate == Rejected {
+		d.With = w.Rejection
+		if w.Conn != nil && !w.Conn.Status.Has(conntrack.Confirmed) {
+			n.Conns.Release(w.Conn, w.Journal)
+			d.Conn = nil
+		}
+	}
+	if w.Trace != nil {
+		w.Trace.Add(netfilter.Step{Hook: w.Hook, Kind: netfilter.StepDeliver, Result: d.describe()})
+	}
+	return d
+}
+
+func (d *Disposition) describe() string {
+	switch d.Fate {
+	case Forwarded:
+		return "out by " + d.Out
+	case Delivered:
+		return "to a local socket"
+	case Rejected:
+		return "rejected with " + d.With.With
+	}
+	if d.Problem != nil {
+		return "stopped: " + d.Problem.Error()
+	}
+	if d.Reason != "" {
+		return "dropped: " + d.Reason
+	}
+	return "dropped by a rule"
+}
