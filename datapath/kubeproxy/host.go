@@ -23,12 +23,11 @@ func (h NodeHost) Chains(f packet.Family, table string) []string {
 // UDPFlows lists the node's UDP connections.
 func (h NodeHost) UDPFlows(f packet.Family) []Flow {
 	var out []Flow
-	h.Node.Conns.Each(func(c *conntrack.Conn) bool {
+	for c := range h.Node.Conns.All() {
 		if c.Original.Proto == packet.UDP && packet.FamilyOf(c.Original.Dst.Addr()) == f {
 			out = append(out, Flow{c.Original, c.Reply})
 		}
-		return true
-	})
+	}
 	return out
 }
 
