@@ -22,7 +22,6 @@ var (
 	ErrBadNetmask          = errors.New("the netmask of persistence is not valid for the IP version")
 	ErrZeroPort            = errors.New("a service without port and mark has to be persistent")
 	ErrOnePacket           = errors.New("one-packet scheduling is for UDP services only")
-	ErrPort                = errors.New("only masquerading can change the port, so the server's has to be the service's")
 	ErrUnknownSysctl       = errors.New("no such IPVS parameter")
 	ErrBadValue            = errors.New("not a valid value")
 	ErrNotModelled         = errors.New("not modelled")

@@ -31,11 +31,11 @@ type SchedulerState struct {
 
 	Cached []netip.AddrPort // lblc, lblcr: servers remembered for the destination address
 
-	Servers []Load // in the kernel's list order, newest first
+	Servers []ServerLoad // in the kernel's list order, newest first
 }
 
-// Load is one row of the table that load-going schedulers compare.
-type Load struct {
+// ServerLoad is one row of the table that load-going schedulers compare.
+type ServerLoad struct {
 	Server           netip.AddrPort
 	Weight           int
 	Active, Inactive int
@@ -66,10 +66,10 @@ func explainPick(w *netfilter.Walk, s *Service, d *Destination, before, after Sc
 }
 
 // loads is the overhead table; load measures a server.
-func loads(s *Service, load func(*Destination) int64) []Load {
-	rows := make([]Load, 0, s.count)
+func loads(s *Service, load func(*Destination) int64) []ServerLoad {
+	rows := make([]ServerLoad, 0, s.count)
 	for d := s.first(); d != nil; d = s.after(d) {
-		rows = append(rows, Load{d.Addr, d.Weight, d.Active, d.Inactive, load(d), d.Overload})
+		rows = append(rows, ServerLoad{d.Addr, d.Weight, d.Active, d.Inactive, load(d), d.Overload})
 	}
 	return rows
 }

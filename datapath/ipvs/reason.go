@@ -10,7 +10,7 @@ func reason(s *Service, d *Destination, st *SchedulerState) string {
 	if d == nil {
 		return noReason(s, st)
 	}
-	var row Load
+	var row ServerLoad
 	for _, r := range st.Servers {
 		if r.Server == d.Addr {
 			row = r

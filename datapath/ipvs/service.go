@@ -142,11 +142,6 @@ func checkService(c ServiceConfig) error {
 		return ErrBadAddress
 	case !k.Proto.HasPorts():
 		return ErrBadProtocol
-	case k.Addr.Port() == 0 && c.Persistence == 0:
-		return ErrZeroPort
-	}
-	if c.OnePacket && k.Mark == 0 && k.Proto != packet.UDP {
-		return ErrOnePacket
 	}
 	bits := 32
 	if k.Family == packet.IPv6 {
