@@ -25,12 +25,15 @@ const (
 	Refused            Failure = "refused"             // ECONNREFUSED: a reset, or ICMP port unreachable
 	HostUnreachable    Failure = "host unreachable"    // EHOSTUNREACH
 	NetworkUnreachable Failure = "network unreachable" // ENETUNREACH
-	AdminProhibited    Failure = "prohibited"          // EACCES or EPERM: ICMPv6 administratively prohibited, or dropped on output
+	NotPermitted       Failure = "not permitted"       // EPERM: a rule of the client's own host dropped the datagram on output; EACCES: ICMPv6 prohibited
 	Timeout            Failure = "timeout"             // nothing came
 	Reset              Failure = "reset"               // ECONNRESET after the handshake
 	NoAnswer           Failure = "no answer"           // connected, and then nothing came, or an end of file
 	NotSent            Failure = "not sent"            // the client could not make or bind its socket
 )
+
+// Dropped reports whether the client learnt nothing from the network: what it sent was dropped somewhere, for all it knows.
+func (f Failure) Dropped() bool { return f == Timeout || f == NotPermitted }
 
 // ExchangeResult is what became of an Exchange.
 type ExchangeResult struct {

@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Veth joins two namespaces by a pair of virtual Ethernet interfaces without address resolution: both ends are set to NOARP,
-// so that no solicitation and no multicast report is ever sent, and neighbours are entered by SetNeighbor. The ends get the
-// hardware addresses given and are left down.
+// Veth joins two namespaces by a pair of virtual Ethernet interfaces without address resolution and multicast: no
+// solicitation and no membership report is ever sent, and neighbours are entered by SetNeighbor. The ends get the hardware
+// addresses given and are left down. A router of IPv6 joins multicast groups on interfaces that have multicast when they
+// appear: switch forwarding on after this.
 func Veth(a *Namespace, aName string, aMAC net.HardwareAddr, b *Namespace, bName string, bMAC net.HardwareAddr) error {
 	attr := netlink.NewLinkAttrs()
 	attr.Name, attr.HardwareAddr = aName, aMAC
@@ -29,7 +31,7 @@ func Veth(a *Namespace, aName string, aMAC net.HardwareAddr, b *Namespace, bName
 		if err != nil {
 			return err
 		}
-		if err := end.n.links.LinkSetARPOff(l); err != nil {
+		if err := errors.Join(end.n.links.LinkSetARPOff(l), end.n.links.LinkSetMulticastOff(l)); err != nil {
 			return fmt.Errorf("%s in %s: %w", end.name, end.n.Name, err)
 		}
 	}
@@ -51,6 +53,26 @@ func (n *Namespace) Up(name string) error {
 		return err
 	}
 	return n.links.LinkSetUp(l)
+}
+
+// upTimeout bounds the wait for an interface to carry packets.
+const upTimeout = 5 * time.Second
+
+// WaitUp waits until an interface carries packets: the kernel notes a carrier, and gives the interface its queue, by a worker of
+// its own (net/core/link_watch.c); until then whatever is sent is lost.
+func (n *Namespace) WaitUp(name string) error {
+	for deadline := time.Now().Add(upTimeout); ; time.Sleep(time.Millisecond) {
+		l, err := n.link(name)
+		if err != nil {
+			return err
+		}
+		if l.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("interface %s in %s is %s after %s", name, n.Name, l.Attrs().OperState, upTimeout)
+		}
+	}
 }
 
 // AddDummy makes an interface that leads nowhere and leaves it down, as kube-proxy leaves kube-ipvs0.
@@ -129,23 +151,58 @@ func (n *Namespace) SetRoute(table int, dst netip.Prefix, via netip.Addr, name s
 	return nil
 }
 
-// AddLocal makes a prefix local to the namespace: packets to it are delivered here and sockets may be bound to it.
-func (n *Namespace) AddLocal(p netip.Prefix) error {
-	if err := n.links.RouteReplace(n.localRoute(p)); err != nil {
-		return fmt.Errorf("local %s in %s: %w", p, n.Name, err)
+// Blackhole drops what arrives and is not for the namespace, without a word.
+func (n *Namespace) Blackhole(dst netip.Prefix) error {
+	if err := n.links.RouteReplace(&netlink.Route{Table: MainTable, Dst: ipNet(dst), Type: unix.RTN_BLACKHOLE}); err != nil {
+		return fmt.Errorf("blackhole %s in %s: %w", dst, n.Name, err)
 	}
 	return nil
 }
 
-// DeleteLocal undoes AddLocal. A prefix that is not there is no error.
-func (n *Namespace) DeleteLocal(p netip.Prefix) error {
-	if err := n.links.RouteDel(n.localRoute(p)); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("local %s in %s: %w", p, n.Name, err)
+// WaitLocal waits until an address of the namespace takes packets: the kernel enters the route of an IPv6 address by a worker
+// of its own (net/ipv6/addrconf.c, addrconf_dad_work). It asks the main rules, so it is of no use after SendAllTo.
+func (n *Namespace) WaitLocal(a netip.Addr) error {
+	for deadline := time.Now().Add(upTimeout); ; time.Sleep(time.Millisecond) {
+		r, err := n.links.RouteGet(a.AsSlice())
+		if err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("address %s of %s takes no packets after %s", a, n.Name, upTimeout)
+		}
+	}
+}
+
+// AddLocal makes an address local to the namespace: packets to it are delivered here and sockets may be bound to it. A route
+// does that at once; an IPv6 address is bound to lo as well, since ICMPv6 errors take no other for their source.
+func (n *Namespace) AddLocal(a netip.Addr) error {
+	host := netip.PrefixFrom(a, a.BitLen())
+	if a.Is6() {
+		if err := n.AddAddress("lo", host); err != nil {
+			return err
+		}
+	}
+	if err := n.links.RouteReplace(localRoute(host)); err != nil {
+		return fmt.Errorf("local %s in %s: %w", a, n.Name, err)
 	}
 	return nil
 }
 
-func (n *Namespace) localRoute(p netip.Prefix) *netlink.Route {
+// DeleteLocal undoes AddLocal. An address that is not there is no error.
+func (n *Namespace) DeleteLocal(a netip.Addr) error {
+	host := netip.PrefixFrom(a, a.BitLen())
+	if a.Is6() {
+		if err := n.DeleteAddress("lo", host); err != nil {
+			return err
+		}
+	}
+	if err := n.links.RouteDel(localRoute(host)); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("local %s in %s: %w", a, n.Name, err)
+	}
+	return nil
+}
+
+func localRoute(p netip.Prefix) *netlink.Route {
 	const loopback = 1 // index of lo in every namespace (include/net/flow.h, LOOPBACK_IFINDEX)
 	r := &netlink.Route{Table: LocalTable, Dst: ipNet(p), Type: unix.RTN_LOCAL, LinkIndex: loopback}
 	if p.Addr().Is4() {

@@ -20,13 +20,15 @@ type agent struct {
 	node, outside, pods *box.Namespace
 	top                 Topology
 
+	responders [Node + 1]*box.Responder // by side
+
 	mu      sync.Mutex
-	servers map[Backend]*server
-	locals  map[localKey]int // addresses that sockets or clients use, by the number of backends at them
+	servers map[Backend]func() // what stops each
+	locals  map[localKey]int   // addresses that sockets or clients use, by the number of backends at them
 }
 
 func newAgent(in *box.Inside) (map[string]box.Handler, error) {
-	a := &agent{in: in, servers: map[Backend]*server{}, locals: map[localKey]int{}}
+	a := &agent{in: in, servers: map[Backend]func(){}, locals: map[localKey]int{}}
 	return map[string]box.Handler{
 		"setup": func(_ context.Context, r *box.Request) error {
 			var q setupRequest

@@ -22,8 +22,10 @@ var ipv4Settings = []setting{
 	{"net.ipv4.conf.default.rp_filter", "0", false},
 	{"net.ipv4.conf.all.send_redirects", "0", false},
 	{"net.ipv4.conf.default.send_redirects", "0", false},
-	{"net.ipv4.ip_nonlocal_bind", "1", true},
 	{"net.ipv4.tcp_no_metrics_save", "1", true},
+	{"net.ipv4.icmp_ratelimit", "0", false},
+	{"net.ipv4.icmp_msgs_per_sec", "1000000", true},
+	{"net.ipv4.icmp_msgs_burst", "100000", true},
 }
 
 // ipv6Settings keep interfaces from announcing and asking anything by themselves.
@@ -36,23 +38,17 @@ var ipv6Settings = []setting{
 	{"net.ipv6.conf.default.addr_gen_mode", "1", false},
 	{"net.ipv6.conf.default.accept_ra", "0", true},
 	{"net.ipv6.conf.default.router_solicitations", "0", true},
-	{"net.ipv6.conf.default.mldv1_unsolicited_report_interval", "1", true},
-	{"net.ipv6.conf.default.mldv2_unsolicited_report_interval", "1", true},
-	{"net.ipv6.ip_nonlocal_bind", "1", false},
+	{"net.ipv6.icmp.ratelimit", "0", false},
 }
 
-// nodeIPv4 and nodeIPv6 make the node a router that answers every refusal.
+// nodeIPv4 and nodeIPv6 make the node a router, once it has its links.
 var (
 	nodeIPv4 = []setting{
 		{"net.ipv4.ip_forward", "1", false},
-		{"net.ipv4.icmp_ratelimit", "0", false},
-		{"net.ipv4.icmp_msgs_per_sec", "1000000", true},
-		{"net.ipv4.icmp_msgs_burst", "100000", true},
 	}
 	nodeIPv6 = []setting{
 		{"net.ipv6.conf.all.forwarding", "1", false},
 		{"net.ipv6.conf.default.forwarding", "1", false},
-		{"net.ipv6.icmp.ratelimit", "0", false},
 	}
 	farIPv4 = []setting{
 		{"net.ipv4.conf.all.accept_local", "1", false},
@@ -103,8 +99,20 @@ func (a *agent) build() error {
 			return err
 		}
 	}
+	router := nodeIPv4
+	if ipv6 {
+		router = append(router[:len(router):len(router)], nodeIPv6...)
+	}
+	if err := set(a.node, router); err != nil {
+		return err
+	}
+	for s := range a.responders {
+		if a.responders[s], err = a.side(Side(s)).NewResponder(acceptedHold); err != nil {
+			return err
+		}
+	}
 	for _, addr := range a.top.NodeAddrs {
-		if err := a.node.AddAddress("eth0", netip.PrefixFrom(addr, addr.BitLen())); err != nil {
+		if err := errors.Join(a.node.AddAddress("eth0", netip.PrefixFrom(addr, addr.BitLen())), a.node.WaitLocal(addr)); err != nil {
 			return err
 		}
 	}
@@ -159,21 +167,14 @@ func (a *agent) needIPv6(cause error) error {
 
 func prepare(n *box.Namespace, isNode, ipv6 bool) error {
 	list := append([]setting(nil), ipv4Settings...)
-	if isNode {
-		list = append(list, nodeIPv4...)
-	} else {
+	if !isNode {
 		list = append(list, farIPv4...)
 	}
 	if ipv6 {
 		list = append(list, ipv6Settings...)
-		if isNode {
-			list = append(list, nodeIPv6...)
-		}
 	}
-	for _, s := range list {
-		if err := n.SetSysctl(s.key, s.value); err != nil && !s.optional {
-			return err
-		}
+	if err := set(n, list); err != nil {
+		return err
 	}
 	if err := n.Up("lo"); err != nil {
 		return fmt.Errorf("lo in %s: %w", n.Name, err)
@@ -182,6 +183,15 @@ func prepare(n *box.Namespace, isNode, ipv6 bool) error {
 		return nil
 	}
 	return n.SendAllTo(farTable)
+}
+
+func set(n *box.Namespace, list []setting) error {
+	for _, s := range list {
+		if err := n.SetSysctl(s.key, s.value); err != nil && !s.optional {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *agent) join(l link, ipv6 bool) error {
@@ -197,7 +207,8 @@ func (a *agent) join(l link, ipv6 bool) error {
 			a.node.SetNeighbor(l.node, l.farHop[f], l.farMAC),
 			l.far.SetNeighbor("eth0", l.hop[f], l.mac),
 			l.far.SetRoute(farTable, anywhere[f], l.hop[f], "eth0"),
+			l.far.Blackhole(anywhere[f]),
 		)
 	}
-	return err
+	return errors.Join(err, a.node.WaitUp(l.node), l.far.WaitUp("eth0"))
 }

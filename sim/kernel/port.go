@@ -21,13 +21,12 @@ const (
 type ports struct {
 	now  func() time.Time
 	used map[packet.Tuple]time.Time
-	next map[portKey]int
+	next map[portKey]int // a client's ports go round, whatever the destination
 }
 
 type portKey struct {
 	proto packet.Protocol
 	src   netip.Addr
-	dst   netip.AddrPort
 }
 
 func newPorts(now func() time.Time) *ports {
@@ -45,7 +44,7 @@ func (p *ports) take(f *Flow) (uint16, error) {
 		p.used[t] = now.Add(f.At)
 		return f.Src.Port(), nil
 	}
-	k := portKey{f.Proto, f.Src.Addr(), f.Dst}
+	k := portKey{f.Proto, f.Src.Addr()}
 	const n = lastPort - firstPort + 1
 	for range n {
 		port := uint16(firstPort + p.next[k]%n)
