@@ -13,7 +13,7 @@ import (
 type Outcome struct {
 	Fate       datapath.Fate
 	Endpoint   netip.AddrPort // where it was sent instead of its own destination; invalid when no rule translated it
-	Masquerade bool           // its source was translated on the way
+	Masquerade bool           // a rule translated its source on the way, be it to the address it had
 	Source     netip.Addr     // the source the endpoint sees
 	With       netfilter.Rejection
 	Reason     string // why it was dropped outside any rule
@@ -40,7 +40,7 @@ func Of(n *datapath.Node, now time.Duration, in string, p packet.Packet) ([]Outc
 	index := map[kind]int{}
 	err := paths(n, now, in, p, func(pa Path[result]) bool {
 		r := pa.Result
-		k := kind{fate: r.d.Fate, with: r.d.With, reason: r.d.Reason, masquerade: r.masquerade(&p), endpoint: r.endpoint(&p)}
+		k := kind{fate: r.d.Fate, with: r.d.With, reason: r.d.Reason, masquerade: r.masquerade(), endpoint: r.endpoint(&p)}
 		if r.d.Problem != nil {
 			k.problem = r.d.Problem.Error()
 		}
@@ -86,8 +86,8 @@ func (r *result) endpoint(before *packet.Packet) netip.AddrPort {
 	return r.p.Dst
 }
 
-func (r *result) masquerade(before *packet.Packet) bool {
-	return (r.d.Fate == datapath.Forwarded || r.d.Fate == datapath.Delivered) && r.p.Src.Addr() != before.Src.Addr()
+func (r *result) masquerade() bool {
+	return (r.d.Fate == datapath.Forwarded || r.d.Fate == datapath.Delivered) && r.d.Masqueraded
 }
 
 func paths(n *datapath.Node, now time.Duration, in string, p packet.Packet, visit func(Path[result]) bool) error {
