@@ -2,6 +2,7 @@ package kubeproxy
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/conntrack"
@@ -12,8 +13,13 @@ import (
 // NodeHost lets a proxier work on a model node.
 type NodeHost struct{ Node *datapath.Node }
 
-// Run applies the operation to the node.
-func (h NodeHost) Run(op datapath.Op) error { return h.Node.Apply(op) }
+// Run applies the operation to the node. A check changes nothing and needs no linking.
+func (h NodeHost) Run(op datapath.Op) error {
+	if x, ok := op.(datapath.IPTablesExec); ok && strings.Contains(x.Args, " -C ") {
+		return h.Node.Rules(x.Family).Clone().Exec(x.Args)
+	}
+	return h.Node.Apply(op)
+}
 
 // Chains lists a table's chains.
 func (h NodeHost) Chains(f packet.Family, table string) []string {

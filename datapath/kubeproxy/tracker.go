@@ -45,20 +45,8 @@ func (t *tracker) update(s *service.State) changes {
 
 	ports := s.Ports(t.family)
 	byName := make(map[service.Name][]service.Port, len(s.Services))
-	for i := 0; i < len(ports); {
-		j := i
-		for j < len(ports) && ports[j].Name == ports[i].Name {
-			j++
-		}
-		// Text order may part the ports of one Service ("a/b:x", "a/b-c", "a/b:y" never interleave within one Name run
-		// only if no other name sorts between), so runs are joined.
-		n := ports[i].Name
-		if old, ok := byName[n]; ok {
-			byName[n] = append(old[:len(old):len(old)], ports[i:j]...)
-		} else {
-			byName[n] = ports[i:j]
-		}
-		i = j
+	for i := range ports {
+		byName[ports[i].Name] = append(byName[ports[i].Name], ports[i])
 	}
 	for n, now := range byName {
 		if !service.SamePorts(t.byName[n], now) {

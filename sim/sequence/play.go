@@ -72,7 +72,7 @@ func Play(name string, s *Sequence, mode service.Mode) (*Record, error) {
 // step lets time pass, changes objects, and has kube-proxy sync once.
 func (p *player) step(s *Step, first bool) (StepRecord, error) {
 	p.now += s.Advance
-	rec := StepRecord{Name: s.Name, AtSeconds: p.now.Seconds()}
+	rec := StepRecord{Name: s.Name, AtSeconds: p.now.Seconds(), Log: []string{}}
 	if err := p.change(s); err != nil {
 		return rec, err
 	}
@@ -125,7 +125,7 @@ func (p *player) step(s *Step, first bool) (StepRecord, error) {
 		done.Log = append(work.Log, done.Log...)
 		work = done
 	}
-	rec.Log, rec.Work = work.Log, workOf(work)
+	rec.Log, rec.Work = append(rec.Log, work.Log...), workOf(work)
 	rec.Conntrack = p.conntrack(before, max(work.Dumps, 0))
 	rec.State = textOf(p.text())
 	return rec, nil

@@ -202,14 +202,14 @@ func TestBadSequences(t *testing.T) {
 		"- a":                    "cannot unmarshal",
 		"initial: [":             "s.yaml: ",
 		"initial: []\nsteps: []": "not a sequence",
-		small + "steps: [{name: x, restart: nfs}]":                        `step 1 "x": restart "nfs"`,
-		small + "steps: [{name: x, surprise: 1}]":                         "surprise",
-		small + "steps: [{name: x, advanceSeconds: -1}]":                  "advanceSeconds -1",
-		small + "steps: [{name: x, advanceSeconds: 1e300}]":               "advanceSeconds",
-		small + "steps: [{name: x, conntrack: [{proto: gre}]}]":           "gre",
-		small + "steps: [{name: x, conntrack: [{proto: udp, src: a}]}]":   `"a" is not an address`,
+		small + "steps: [{name: x, restart: nfs}]":                                               `step 1 "x": restart "nfs"`,
+		small + "steps: [{name: x, surprise: 1}]":                                                "surprise",
+		small + "steps: [{name: x, advanceSeconds: -1}]":                                         "advanceSeconds -1",
+		small + "steps: [{name: x, advanceSeconds: 1e300}]":                                      "advanceSeconds",
+		small + "steps: [{name: x, conntrack: [{proto: gre}]}]":                                  "gre",
+		small + "steps: [{name: x, conntrack: [{proto: udp, src: a}]}]":                          `"a" is not an address`,
 		small + "steps: [{name: x, delete: [{kind: Service, namespace: default, name: other}]}]": "there is no Service default/other",
-		small + "steps: [{name: x, apply: [{kind: Service}]}]":            `step 1 "x"`,
+		small + "steps: [{name: x, apply: [{kind: Service}]}]":                                   `step 1 "x"`,
 	} {
 		s, err := sequence.Parse("s.yaml", []byte(text))
 		if err == nil {
