@@ -217,6 +217,9 @@ func (b *blockReader) mapping(depth int) (*node, bool) {
 func (b *blockReader) keyNode(colon int) (*node, bool) {
 	n := b.new(kindString, b.pos)
 	text := b.s[b.pos:colon]
+	if text == "" {
+		return nil, false
+	}
 	if text[0] == '"' || text[0] == '\'' {
 		n.text = text[1 : len(text)-1]
 		return n, !strings.ContainsAny(n.text, `\'"`+"\t\r")
