@@ -86,8 +86,12 @@ type Entry struct {
 }
 
 // Insert puts a confirmed entry into the table: for tests, for tables read from a listing, and for states given by a
-// scenario. It reports ErrExists if one of the tuples is taken, and ErrFull if the table is full.
+// scenario. It reports an *EntryError: ErrExists if one of the tuples is taken, ErrFull if the table is full, ErrTuple if a
+// tuple lacks addresses.
 func (t *Table) Insert(now time.Duration, e Entry, j *journal.Journal) (*Conn, error) {
+	if !e.Original.IsValid() || !e.Reply.IsValid() || !e.Original.Src.IsValid() || !e.Reply.Src.IsValid() {
+		return nil, &EntryError{Entry: e.Original, Err: ErrTuple}
+	}
 	h0, h1 := hashTuple(t.cfg.Seed, &e.Original), hashTuple(t.cfg.Seed, &e.Reply)
 	if c, _ := t.find(h0, &e.Original, now); c != nil {
 		return nil, &EntryError{Entry: e.Original, Err: ErrExists}
@@ -110,6 +114,14 @@ func (t *Table) Insert(now time.Duration, e Entry, j *journal.Journal) (*Conn, e
 	}
 	c.Created = now
 	c.proto.streamAt = now + streamAfter
+	if e.Original.Proto == packet.TCP {
+		switch e.State { // how it came to this is not told: closed by FIN, or reset by the client
+		case TCPFinWait, TCPCloseWait, TCPLastAck, TCPTimeWait:
+			c.proto.flags = closeInit
+		case TCPClose:
+			c.proto.lastKind = kindRst
+		}
+	}
 	c.hash, c.hashed = [2]uint32{h0, h1}, true
 	c.lifetime = e.Timeout
 	t.insert(c, now, true, j)

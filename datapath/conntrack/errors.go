@@ -11,12 +11,13 @@ import (
 var (
 	ErrExists = errors.New("an entry with this tuple exists")
 	ErrFull   = errors.New("the table is full")
+	ErrTuple  = errors.New("a tuple needs two addresses")
 )
 
 // EntryError reports an entry that could not be inserted.
 type EntryError struct {
 	Entry packet.Tuple // the tuple at fault
-	Err   error        // ErrExists or ErrFull
+	Err   error        // ErrExists, ErrFull or ErrTuple
 }
 
 func (e *EntryError) Error() string { return fmt.Sprintf("conntrack entry %s: %v", e.Entry, e.Err) }

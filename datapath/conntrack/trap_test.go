@@ -182,6 +182,7 @@ func TestSYNOnClosedConnection(t *testing.T) {
 			h.segment(c, false, ack)
 		}, true},
 		{"CLOSE by the client", func(h *host, c *Conn) { h.segment(c, false, rst) }, true},
+		{"CLOSE by the server", func(h *host, c *Conn) { h.segment(c, true, rst|ack) }, false}, // source: last_dir == dir is asked for
 		{"ESTABLISHED", func(h *host, c *Conn) {}, false},
 	} {
 		h := &host{t: t, tb: NewTable(DefaultConfig()), dnat: to("10.2.0.1:8080"), ch: zero{}}
