@@ -51,7 +51,8 @@ type Step struct {
 	Text   string `json:"text,omitempty"`
 	Result string `json:"result"`
 
-	Missed bool `json:"-"` // a rule whose conditions did not hold
+	Missed bool   `json:"-"` // a rule whose conditions did not hold
+	What   string `json:"-"` // of a step that is no rule: "connection", "route", "translation", "policy"
 }
 
 // foldAbove is the number of missed rules in a row that are shown one by one.
@@ -91,7 +92,9 @@ func (t *Trace) steps(s Style) *table {
 				}
 			}
 		}
-		last = st
+		if last = st; st.Rule == 0 && st.What != "policy" {
+			last.Table, last.Chain = "", st.What
+		}
 		if run > foldAbove {
 			end := t.Steps[i+run-1]
 			out.paint(s.Faint, hook, tab, chain, fmt.Sprintf("%d-%d", st.Rule, end.Rule), s.sign("·", "."),
@@ -109,6 +112,9 @@ func (t *Trace) steps(s Style) *table {
 		case st.Rule > 0:
 			out.add(hook, tab, chain, number, s.sign("✓", "*"), st.Result, conditions(st.Text))
 		default:
+			if chain == "" {
+				chain = st.What
+			}
 			out.add(hook, tab, chain, number, "", st.Result, st.Text)
 		}
 	}

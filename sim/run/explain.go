@@ -148,7 +148,7 @@ func (s *Subject) way(f frontEnd, class string, from netip.Addr, proto packet.Pr
 	best := -1 // the likeliest outcome names the verdict
 	for i, o := range outcomes {
 		if o.Problem != nil {
-			return w, o.Problem
+			return w, s.problem(o.Problem)
 		}
 		if best < 0 || o.Probability.Rat().Cmp(outcomes[best].Probability.Rat()) > 0 {
 			best = i

@@ -42,7 +42,7 @@ func (w *observer) epoch(s *Subject, now time.Duration) error {
 	var order []measure.Outcome
 	for _, o := range outcomes {
 		if o.Problem != nil {
-			return fmt.Errorf("traffic %s: %w", w.group.Name, o.Problem)
+			return fmt.Errorf("traffic %s: %w", w.group.Name, s.problem(o.Problem))
 		}
 		k := outcomeOf(o.Fate, o.Endpoint, w.group.To)
 		if _, ok := shares[k]; !ok {

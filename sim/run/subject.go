@@ -35,8 +35,9 @@ type Subject struct {
 	Node     *datapath.Node
 	Warnings []string
 
-	options  Options
-	proxiers []kubeproxy.Proxier
+	options    Options
+	unmodelled []*iptables.UnsupportedError // rules of a dump that stop a walk
+	proxiers   []kubeproxy.Proxier
 }
 
 // IsDump reports whether the rules were given, not made from manifests.
@@ -143,17 +144,22 @@ func loadDumps(sources []input.Source, o Options) (*Subject, error) {
 	s.Node = datapath.NewNode(p, s.Host.Routes())
 	for _, src := range sources {
 		name := sourceName(src.Name)
-		for _, op := range dumpOps(string(src.Data)) {
+		dump, err := iptables.ReadDump(name, src.Data)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range dump.Warnings {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("%s:%d: warning: %s", name, w.Line, w.Text))
+		}
+		s.unmodelled = append(s.unmodelled, dump.Unmodelled()...)
+		for _, rs := range dump.Rulesets {
+			op := datapath.IPTablesRestore{Family: rs.Family, Counters: true, NoFlush: true, Text: rs.Print(iptables.Save, true)}
 			if err := s.Node.Apply(op); err != nil {
 				return nil, located(err, name)
 			}
 		}
 	}
 	return s, nil
-}
-
-func dumpOps(text string) []datapath.Op {
-	return []datapath.Op{datapath.IPTablesRestore{Family: packet.IPv4, Counters: true, Text: text}}
 }
 
 // located takes the wrapping of a single operation off and names the file that its text came from.
@@ -163,10 +169,22 @@ func located(err error, name string) error {
 		err = op.Err
 	}
 	var at *iptables.PositionError
-	if !errors.As(err, &at) {
-		return fmt.Errorf("%s: %w", name, err)
+	if errors.As(err, &at) { // its line is of the text as loaded, not of the file
+		err = at.Err
 	}
-	at.File = name
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// problem names the file and line of a rule that is not modelled, when the rules were read from a dump.
+func (s *Subject) problem(err error) error {
+	var u *iptables.UnsupportedError
+	if errors.As(err, &u) {
+		for _, known := range s.unmodelled {
+			if known.Text == u.Text && known.Construct == u.Construct {
+				return known
+			}
+		}
+	}
 	return err
 }
 

@@ -57,13 +57,13 @@ func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 
 	t.Verdict, t.RejectWith, t.Reason = verdict(d.Fate, p.Dst != q.To), d.With.With, d.Reason
 	if d.Problem != nil {
-		return nil, d.Problem
+		return nil, s.problem(d.Problem)
 	}
 	if d.Fate == datapath.Dropped && t.Reason == "" {
 		t.Reason = "by a rule"
 	}
 	t.Rewritten = report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()}
-	t.Masquerade = p.Src.Addr() != q.From.Addr()
+	t.Masquerade = d.Masqueraded
 	t.Out, t.Rules, t.Draws = d.Out, d.Work.Rules, d.Work.Draws
 	for _, st := range steps.Steps {
 		t.Steps = append(t.Steps, step(st))
@@ -105,6 +105,18 @@ func step(s netfilter.Step) report.Step {
 	out := report.Step{Hook: s.Hook.String(), Table: s.Table, Chain: s.Chain, Rule: s.Rule, Text: s.Text, Result: s.Result}
 	if r, ok := s.Ref.(*iptables.Rule); ok && out.Text == "" {
 		out.Text = r.Save(s.Chain)
+	}
+	switch s.Kind {
+	case netfilter.StepConntrack:
+		out.What = "connection"
+	case netfilter.StepRoute:
+		out.What = "route"
+	case netfilter.StepNAT:
+		out.What = "translation"
+	case netfilter.StepIPVS:
+		out.What = "IPVS"
+	case netfilter.StepPolicy:
+		out.What = "policy"
 	}
 	out.Missed = s.Kind == netfilter.StepRule && !s.Matched
 	return out
