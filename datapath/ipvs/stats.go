@@ -10,6 +10,8 @@ type Stats struct {
 	Conns                uint64
 	InPackets, InBytes   uint64 // from clients
 	OutPackets, OutBytes uint64 // from servers, seen here
+
+	est estimator
 }
 
 func saveStats(j *journal.Journal, s *Service) {
@@ -23,8 +25,10 @@ func saveStats(j *journal.Journal, s *Service) {
 // server was saved when it was bound.
 func (t *Table) countConn(j *journal.Journal, s *Service, c *Conn) {
 	saveStats(j, s)
-	s.stats.Conns++
-	c.Dest.stats.Conns++
+	for _, x := range [...]*Stats{&c.Dest.stats, &s.stats} {
+		x.settle(t.now)
+		x.Conns++
+	}
 }
 
 // countIn counts a request on its server and service (ip_vs_in_stats). The caller has saved the server.
@@ -35,6 +39,7 @@ func (t *Table) countIn(j *journal.Journal, c *Conn, p *packet.Packet) {
 	}
 	saveStats(j, d.owner)
 	for _, s := range [...]*Stats{&d.stats, &d.owner.stats} {
+		s.settle(t.now)
 		s.InPackets++
 		s.InBytes += uint64(p.LengthBytes)
 	}
@@ -48,6 +53,7 @@ func (t *Table) countOut(j *journal.Journal, c *Conn, p *packet.Packet) {
 	}
 	saveStats(j, d.owner)
 	for _, s := range [...]*Stats{&d.stats, &d.owner.stats} {
+		s.settle(t.now)
 		s.OutPackets++
 		s.OutBytes += uint64(p.LengthBytes)
 	}
