@@ -169,7 +169,7 @@ func (p *player) cleanup(modes []service.Mode, rec *StepRecord) (kubeproxy.Resul
 
 func (p *player) change(s *Step) error {
 	if len(s.Apply) > 0 {
-		if err := p.objects.Apply(input.Source{Name: p.name, Data: s.Apply}); err != nil {
+		if err := p.objects.Apply(s.Apply...); err != nil {
 			return err
 		}
 	}

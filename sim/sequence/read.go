@@ -12,6 +12,7 @@ import (
 	"github.com/svclab/svclab/datapath/kubeproxy"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/service"
+	"github.com/svclab/svclab/sim/input"
 )
 
 // Sequence is a parsed sequence file.
@@ -25,7 +26,7 @@ type Sequence struct {
 type Step struct {
 	Name        string
 	Advance     time.Duration
-	Apply       []byte // a JSON list of objects, added or replaced
+	Apply       []input.Source // objects added or replaced
 	Delete      []Ref
 	Topology    map[string]string // the node's topology labels from now on; nil leaves them
 	Flows       []kubeproxy.Flow  // added to the conntrack table
@@ -93,30 +94,22 @@ func Parse(name string, data []byte) (*Sequence, error) {
 		return nil, &Error{File: name, Err: fmt.Errorf("not a sequence: the list initial is missing or empty")}
 	}
 	s := &Sequence{Description: f.Description, Modes: f.Modes}
-	s.Steps = append(s.Steps, Step{Name: "initial", Apply: list(f.Initial)})
+	at := locate(name, data)
+	root := span{at.root, len(at.lines)}
+	s.Steps = append(s.Steps, Step{Name: "initial", Apply: at.sources(f.Initial, root.field("initial"))})
 	for i := range f.Steps {
 		st, err := f.Steps[i].step()
 		if err != nil {
 			return nil, &Error{File: name, Step: f.Steps[i].Name, Index: i + 1, Err: err}
 		}
+		st.Apply = at.sources(f.Steps[i].Apply, root.field("steps").item(i).field("apply"))
 		s.Steps = append(s.Steps, st)
 	}
 	return s, nil
 }
 
-func list(objects []json.RawMessage) []byte {
-	if len(objects) == 0 {
-		return nil
-	}
-	b, err := json.Marshal(objects)
-	if err != nil {
-		panic("sequence: JSON that was just read does not print: " + err.Error())
-	}
-	return b
-}
-
 func (f *fileStep) step() (Step, error) {
-	s := Step{Name: f.Name, Advance: 10 * time.Second, Apply: list(f.Apply), Delete: f.Delete, Topology: f.TopologyLabels,
+	s := Step{Name: f.Name, Advance: 10 * time.Second, Delete: f.Delete, Topology: f.TopologyLabels,
 		FailCommand: f.FailProgramming, ForceFull: f.ForceFullSync, Restart: f.Restart, Cleanup: f.Cleanup, Connections: f.IPVSConnections}
 	if f.AdvanceSeconds != nil {
 		if *f.AdvanceSeconds < 0 || *f.AdvanceSeconds > maxAdvance.Seconds() {

@@ -196,6 +196,53 @@ func sorted(text string) string {
 	return strings.Join(l, "\n")
 }
 
+// Complaints about objects point at their place in the file, wherever and however they stand there.
+func TestPositions(t *testing.T) {
+	for text, want := range map[string]string{
+		small + `steps:
+- name: x
+  apply:
+  - apiVersion: v1
+    kind: Service
+    metadata: {name: a, namespace: default}
+    spec:
+      clusterIP: 10.96.0.1
+      ports: [{port: 99999}]
+  delete: []
+- name: z
+`: "s.yaml:17:22: ",
+		small + "steps:\n- {name: x, apply: [{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.96.0.1, ports: [{port: 99999}]}}]}\n": "s.yaml:10:",
+	} {
+		s, err := sequence.Parse("s.yaml", []byte(text))
+		if err == nil {
+			_, err = sequence.Play("s.yaml", s, "")
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+// Whatever is read is refused with an error or plays without a fault of the program.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(small))                                                                      // the smallest sequence
+	f.Add([]byte(small + "steps:\n- {name: a, restart: same}\n- {name: b, cleanup: true}\n")) // no process runs at the end
+	f.Add([]byte("initial: [&a {kind: Node}, *a]"))                                           // an alias
+	f.Add([]byte("initial:\n- ? {a: b}\n  : c"))                                              // a mapping as a key
+	f.Add([]byte("{\"initial\": [{}], \"steps\": [{\"apply\": [null]}]}"))                    // JSON, and null for an object
+	f.Add([]byte(small + "steps: [{name: a, topologyLabels: {}, advanceSeconds: 0.5, conntrack: [{proto: udp, src: '[::1]:1', dst: 1.2.3.4:5, replySrc: 1.2.3.4:5, replyDst: 1.1.1.1:1}]}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := sequence.Parse("f", data)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		_, _ = sequence.Play("f", s, service.ModeIPTables)
+	})
+}
+
 func TestBadSequences(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "not a sequence",
