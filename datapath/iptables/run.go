@@ -145,13 +145,15 @@ func (t *linkedTable) add(x *walker, i int32, p *packet.Packet) {
 
 // policy ends a built-in chain by its policy.
 func (x *walker) policy(t *linkedTable, h netfilter.Hook, p *packet.Packet) netfilter.Verdict {
-	c := &t.pcount[h]
-	if x.w.Journal.On() {
-		old := *c
-		x.w.Journal.Add(func() { *c = old })
+	if !x.l.env.NFT { // the policy of an nft base chain has no counter
+		c := &t.pcount[h]
+		if x.w.Journal.On() {
+			old := *c
+			x.w.Journal.Add(func() { *c = old })
+		}
+		c.Packets++
+		c.Bytes += uint64(p.LengthBytes)
 	}
-	c.Packets++
-	c.Bytes += uint64(p.LengthBytes)
 	v := t.policy[h]
 	if x.w.Trace != nil {
 		x.w.Trace.Add(netfilter.Step{
