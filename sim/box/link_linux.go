@@ -79,7 +79,11 @@ func (n *Namespace) WaitUp(name string) error {
 func (n *Namespace) AddDummy(name string) error {
 	attr := netlink.NewLinkAttrs()
 	attr.Name = name
-	return n.links.LinkAdd(&netlink.Dummy{LinkAttrs: attr})
+	err := n.links.LinkAdd(&netlink.Dummy{LinkAttrs: attr})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return &MissingError{What: "dummy interfaces", Reason: NoKernelFeature, Err: err, Mend: "sudo modprobe dummy"}
+	}
+	return err
 }
 
 // DeleteLink removes an interface.

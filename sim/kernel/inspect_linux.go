@@ -3,8 +3,8 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
 	"github.com/svclab/svclab/datapath/packet"
@@ -63,20 +63,18 @@ func (a *agent) counters(_ context.Context, r *box.Request) error {
 	return r.Answer(out)
 }
 
+// counterOf finds the counters in a line of iptables -S -v: the last of what looks like them, as a comment may look so too.
+var counterOf = regexp.MustCompile(`^(.*) -c ([0-9]+) ([0-9]+)(.*)$`)
+
 // counter takes "-c PACKETS BYTES" out of a line of iptables -S -v.
 func counter(line string) RuleCounter {
-	before, after, ok := strings.Cut(line, " -c ")
-	if !ok {
+	m := counterOf.FindStringSubmatch(line)
+	if m == nil {
 		return RuleCounter{Rule: line}
 	}
-	p, rest, _ := strings.Cut(after, " ")
-	b, rest, more := strings.Cut(rest, " ")
-	c := RuleCounter{Rule: before}
-	if more {
-		c.Rule += " " + rest
-	}
-	c.Packets, _ = strconv.ParseUint(p, 10, 64)
-	c.Bytes, _ = strconv.ParseUint(b, 10, 64)
+	c := RuleCounter{Rule: m[1] + m[4]}
+	c.Packets, _ = strconv.ParseUint(m[2], 10, 64)
+	c.Bytes, _ = strconv.ParseUint(m[3], 10, 64)
 	return c
 }
 

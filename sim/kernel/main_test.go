@@ -9,5 +9,8 @@ import (
 
 func TestMain(m *testing.M) {
 	box.Init()
+	if v := os.Getenv(victimVariable); v != "" {
+		victim(v)
+	}
 	os.Exit(m.Run())
 }

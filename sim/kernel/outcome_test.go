@@ -191,14 +191,14 @@ func TestKernelThroughput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		failed := 0
+		failed := map[string]int{}
 		for _, o := range log.Outcomes {
 			if o.Failure != box.None {
-				failed++
+				failed[string(o.Failure)+" "+o.Errno]++
 			}
 		}
-		if failed > 0 || len(log.Outcomes) != len(flows) {
-			t.Errorf("%s: %d of %d outcomes failed", variant, failed, len(log.Outcomes))
+		if len(failed) > 0 || len(log.Outcomes) != len(flows) {
+			t.Errorf("%s: of %d outcomes failed %v", variant, len(log.Outcomes), failed)
 		}
 		t.Logf("%s: %d connections in %s: %.0f a second; %d retransmissions; %s from start to end",
 			variant, len(flows), log.Elapsed, float64(len(flows))/log.Elapsed.Seconds(), log.Retransmits, time.Since(begin))

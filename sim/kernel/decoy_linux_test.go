@@ -1,0 +1,267 @@
+package kernel_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/svclab/svclab/sim/box"
+)
+
+// A decoy is a box that stands for the machine: it has rules, sets, links and addresses of its own, and a pid namespace in
+// which every process is known. Tests run in it, and afterwards nothing of it may have changed and no process be left.
+
+const decoyRole = "decoy"
+
+func init() { box.Register(decoyRole, newDecoy) }
+
+// decoy is a decoy from inside.
+type decoy struct{ node *box.Namespace }
+
+// killRequest asks for a number of victims, each killed at a moment of its own.
+type killRequest struct {
+	Vehicle string
+	UID     int
+	Kills   int
+	Seed    uint64
+	Latest  time.Duration // the moments are uniform up to this
+}
+
+// killAnswer says what was left. Slowest is how long after a kill the last process was gone.
+type killAnswer struct {
+	Left    []string
+	Slowest time.Duration
+	Ready   int // victims that were sending traffic already
+}
+
+// suiteRequest asks for tests, by a pattern, run from a folder.
+type suiteRequest struct{ Run, Dir string }
+
+// suiteAnswer is what they printed, and what of the decoy they changed.
+type suiteAnswer struct {
+	Output  string
+	Failed  bool
+	Changed []string
+}
+
+func newDecoy(in *box.Inside) (map[string]box.Handler, error) {
+	d := &decoy{}
+	var err error
+	if d.node, err = in.Node(); err != nil {
+		return nil, err
+	}
+	return map[string]box.Handler{
+		"kill": func(ctx context.Context, r *box.Request) error {
+			var q killRequest
+			if err := r.Decode(&q); err != nil {
+				return err
+			}
+			a, err := d.kill(ctx, q)
+			if err != nil {
+				return err
+			}
+			return r.Answer(a)
+		},
+		"suite": func(ctx context.Context, r *box.Request) error {
+			var q suiteRequest
+			if err := r.Decode(&q); err != nil {
+				return err
+			}
+			a, err := d.suite(ctx, q)
+			if err != nil {
+				return err
+			}
+			return r.Answer(a)
+		},
+	}, d.sentinels()
+}
+
+// sentinels are what a test that reaches out of its box would disturb: rules with the names that kube-proxy uses, and a rule
+// that any packet would be counted by.
+func (d *decoy) sentinels() error {
+	const rules = "*nat\n:KUBE-SERVICES - [0:0]\n:SENTINEL - [0:0]\n-A PREROUTING -j SENTINEL\n-A OUTPUT -j SENTINEL\n-A KUBE-SERVICES -d 192.0.2.1/32 -j SENTINEL\nCOMMIT\n" +
+		"*filter\n:SENTINEL - [0:0]\n-A INPUT -j SENTINEL\n-A FORWARD -j SENTINEL\n-A OUTPUT -j SENTINEL\nCOMMIT\n"
+	for _, c := range []box.Command{
+		{Argv: []string{"iptables-legacy-restore"}, Stdin: rules},
+		{Argv: []string{"iptables-nft-restore"}, Stdin: rules},
+		{Argv: []string{"ip6tables-legacy-restore"}, Stdin: strings.ReplaceAll(rules, "192.0.2.1/32", "2001:db8::1/128")},
+		{Argv: []string{"ipset", "restore"}, Stdin: "create SENTINEL hash:ip\nadd SENTINEL 192.0.2.1\n"},
+		{Argv: []string{"ip", "link", "add", "eth0", "type", "veth", "peer", "name", "pod0"}},
+		{Argv: []string{"ip", "address", "add", "192.0.2.1/24", "dev", "eth0"}},
+		{Argv: []string{"ip", "link", "set", "eth0", "up"}},
+	} {
+		if _, err := d.node.Run(context.Background(), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshot is everything that must not change, by name.
+func (d *decoy) snapshot(ctx context.Context) (map[string]string, error) {
+	s := map[string]string{}
+	for _, line := range []string{
+		"iptables-legacy-save -c", "ip6tables-legacy-save -c", "iptables-nft-save -c", "nft list ruleset", "ipset save",
+		"ip -d address", "ip route show table all", "ip -6 route show table all", "ip rule", "ip neighbour",
+	} {
+		out, err := d.node.Run(ctx, box.Command{Argv: strings.Fields(line)})
+		if err != nil {
+			return nil, err
+		}
+		// Not state: the date of the dump.
+		var keep []string
+		for _, l := range strings.Split(out, "\n") {
+			if !strings.HasPrefix(l, "#") {
+				keep = append(keep, l)
+			}
+		}
+		s[line] = strings.Join(keep, "\n")
+	}
+	for _, key := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.rp_filter", "kernel.hostname"} {
+		s[key], _ = d.node.Sysctl(key)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	s["mounts"] = string(mounts)
+	modules, _ := filepath.Glob("/sys/module/*")
+	s["modules"] = strings.Join(modules, "\n")
+	for _, dir := range []string{"/run", "/tmp"} {
+		var names []string
+		filepath.WalkDir(dir, func(path string, _ os.DirEntry, _ error) error {
+			names = append(names, path)
+			return nil
+		})
+		s[dir] = strings.Join(names, "\n")
+	}
+	return s, nil
+}
+
+// changed names what differs between two snapshots.
+func changed(a, b map[string]string) []string {
+	var out []string
+	for k := range a {
+		if a[k] != b[k] {
+			out = append(out, fmt.Sprintf("%s:\n%s\n--- became ---\n%s", k, a[k], b[k]))
+		}
+	}
+	return out
+}
+
+func (d *decoy) kill(ctx context.Context, q killRequest) (killAnswer, error) {
+	var a killAnswer
+	before, err := d.snapshot(ctx)
+	if err != nil {
+		return a, err
+	}
+	chance := rand.New(rand.NewPCG(q.Seed, 0))
+	for range q.Kills {
+		moment := time.Duration(chance.Int64N(int64(q.Latest)))
+		ready, err := killOne(q, moment)
+		if err != nil {
+			return a, err
+		}
+		if ready {
+			a.Ready++
+		}
+		killed := time.Now()
+		left := processes()
+		for len(left) > 0 && time.Since(killed) < time.Second {
+			time.Sleep(2 * time.Millisecond)
+			left = processes()
+		}
+		a.Slowest = max(a.Slowest, time.Since(killed))
+		for _, p := range left {
+			a.Left = append(a.Left, fmt.Sprintf("killed after %s: %s", moment, p))
+		}
+	}
+	after, err := d.snapshot(ctx)
+	a.Left = append(a.Left, changed(before, after)...)
+	return a, err
+}
+
+// killOne starts a victim and kills it at a moment after its start. It reports whether its traffic had begun.
+func killOne(q killRequest, moment time.Duration) (ready bool, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), victimVariable + "=" + q.Vehicle}
+	cmd.Dir, cmd.Stdout = "/", w
+	if q.UID != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(q.UID), Gid: uint32(q.UID)}}
+	}
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		return false, err
+	}
+	time.Sleep(moment)
+	if err := cmd.Process.Kill(); err != nil {
+		return false, fmt.Errorf("the victim ended by itself: %w", err)
+	}
+	cmd.Wait()
+	said := make([]byte, 256)
+	r.SetReadDeadline(time.Now().Add(time.Second))
+	n, _ := r.Read(said)
+	if s := string(said[:n]); s != "" && s != "ready\n" {
+		return false, fmt.Errorf("the victim said %q", s)
+	}
+	return n > 0, nil
+}
+
+// processes lists what lives in the pid namespace beside its first process, whose orphans it buries.
+func processes() []string {
+	var left []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if strings.HasPrefix(rest, "Z") {
+			if got, _ := syscall.Wait4(pid, nil, syscall.WNOHANG, nil); got == pid {
+				continue
+			}
+		}
+		left = append(left, string(stat))
+	}
+	return left
+}
+
+func (d *decoy) suite(ctx context.Context, q suiteRequest) (suiteAnswer, error) {
+	var a suiteAnswer
+	before, err := d.snapshot(ctx)
+	if err != nil {
+		return a, err
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+q.Run, "-test.v", "-test.timeout=5m")
+	cmd.Dir = q.Dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "SVCLAB_KERNEL_TESTS=1", decoyVariable + "=1"}
+	out, err := cmd.CombinedOutput()
+	a.Output, a.Failed = string(out), err != nil
+	after, err := d.snapshot(ctx)
+	if err != nil {
+		return a, err
+	}
+	a.Changed = changed(before, after)
+	for _, p := range processes() {
+		a.Changed = append(a.Changed, "left: "+p)
+	}
+	return a, nil
+}

@@ -1,0 +1,134 @@
+package kernel
+
+import (
+	"errors"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// A restore text in pieces of two lines: the first piece of each table is loaded as the whole would be, chains come before
+// rules as in the original, and no line is lost.
+func TestChunk(t *testing.T) {
+	text := "# a comment\n*nat\n:A - [0:0]\n:B - [0:0]\n-A A -j B\n-A B -j ACCEPT\n-A PREROUTING -j A\nCOMMIT\n*filter\nCOMMIT\n*mangle\n:C - [0:0]\nCOMMIT\n"
+	want := []piece{
+		{"*nat\n:A - [0:0]\n:B - [0:0]\nCOMMIT\n", true},
+		{"*nat\n-A A -j B\n-A B -j ACCEPT\nCOMMIT\n", false},
+		{"*nat\n-A PREROUTING -j A\nCOMMIT\n", false},
+		{"*filter\nCOMMIT\n", true},
+		{"*mangle\n:C - [0:0]\nCOMMIT\n", true},
+	}
+	if got := chunk(text, 2); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	if got := chunk("*nat\n-A A -j B\n", 2); len(got) != 1 || strings.Contains(got[0].text, "COMMIT") {
+		t.Errorf("a text without COMMIT became %+v", got)
+	}
+	if n := countLines(text); n != 6 {
+		t.Errorf("%d chains and rules, want 6", n)
+	}
+}
+
+// A port rests for 120 s towards one destination, and the rig's choice goes round all of its ports before it gives up.
+func TestPorts(t *testing.T) {
+	now := time.Unix(0, 0)
+	p := newPorts(func() time.Time { return now })
+	f := &Flow{Proto: packet.TCP, Src: netip.MustParseAddrPort("10.0.0.1:0"), Dst: netip.MustParseAddrPort("10.96.0.1:80")}
+	seen := map[uint16]bool{}
+	for range lastPort - firstPort + 1 {
+		port, err := p.take(f)
+		if err != nil || seen[port] || port < firstPort {
+			t.Fatalf("port %d, seen %v, error %v", port, seen[port], err)
+		}
+		seen[port] = true
+	}
+	var exhausted *PortsExhaustedError
+	if _, err := p.take(f); !errors.As(err, &exhausted) {
+		t.Errorf("one port too many: %v", err)
+	}
+	other := *f
+	other.Dst = netip.MustParseAddrPort("10.96.0.2:80")
+	if _, err := p.take(&other); err != nil {
+		t.Errorf("another destination: %v", err)
+	}
+	given := *f
+	given.Src = netip.MustParseAddrPort("10.0.0.1:20000")
+	var reused *PortReusedError
+	if _, err := p.take(&given); !errors.As(err, &reused) {
+		t.Errorf("a port in use, asked for: %v", err)
+	}
+	now = now.Add(PortRest)
+	if port, err := p.take(&given); err != nil || port != 20000 {
+		t.Errorf("the same after its rest: %d, %v", port, err)
+	}
+	if _, err := p.take(f); err != nil {
+		t.Errorf("any port after its rest: %v", err)
+	}
+}
+
+func TestSplitWords(t *testing.T) {
+	for _, c := range []struct {
+		line string
+		want []string
+	}{
+		{`-t nat -N KUBE-SERVICES`, []string{"-t", "nat", "-N", "KUBE-SERVICES"}},
+		{`-m comment --comment "a \"quoted\" text" -j X`, []string{"-m", "comment", "--comment", `a "quoted" text`, "-j", "X"}},
+		{`--comment 'a \b' ""`, []string{"--comment", `a \b`, ""}},
+		{"  ", nil},
+	} {
+		got, err := splitWords(c.line)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %q, %v", c.line, got, err)
+		}
+	}
+	if _, err := splitWords(`--comment "open`); err == nil {
+		t.Error("an open quote is no error")
+	}
+}
+
+type unknownOp struct{ datapath.Op }
+
+func (unknownOp) Command() string { return "rm -rf /" }
+
+type scriptOp struct{ datapath.Op }
+
+func (scriptOp) Command() string { return "nft -f -" }
+func (scriptOp) Stdin() string   { return "add table ip x\n" }
+
+// What each operation becomes: the variant's program, --noflush after the first piece, and no program but the known ones.
+func TestSteps(t *testing.T) {
+	text := "*nat\n" + strings.Repeat("-A PREROUTING -j ACCEPT\n", chunkRules+1) + "COMMIT\n"
+	ops := []datapath.Op{
+		datapath.IPTablesRestore{Family: packet.IPv6, Text: text, Counters: true},
+		datapath.IPTablesExec{Family: packet.IPv4, Args: "-t nat -N X"},
+		scriptOp{},
+	}
+	var got []string
+	list, err := steps(ops, datapath.NFT, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		got = append(got, strings.Join(s.Argv, " "))
+	}
+	want := []string{
+		"ip6tables-nft-restore -w 10 --counters", "ip6tables-nft-restore -w 10 --counters --noflush",
+		"iptables-nft -w 10 -t nat -N X", "nft -f -",
+	}
+	if !reflect.DeepEqual(got, want) || list[3].Stdin == "" || list[1].Index != 0 || list[3].Index != 2 {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	if list, err = steps(ops, datapath.Legacy, false); err != nil || len(list) != 3 || list[0].Stdin != text {
+		t.Errorf("unchunked: %d steps, %v", len(list), err)
+	}
+	var unsupported *UnsupportedError
+	var at *datapath.OpError
+	if _, err := steps([]datapath.Op{ops[1], unknownOp{}}, datapath.Legacy, false); !errors.As(err, &unsupported) || !errors.As(err, &at) || at.Index != 1 {
+		t.Errorf("an unknown program: %v", err)
+	}
+}
