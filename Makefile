@@ -24,7 +24,7 @@ fuzz:
 
 # A real kernel: needs Linux with user namespaces, or root.
 kernel-test:
-	$(GO) test -count=1 -timeout 15m -run '^TestKernel' -v $(call holding,'^func TestKernel') </dev/null
+	SVCLAB_KERNEL_TESTS=1 $(GO) test -count=1 -timeout 15m -run '^TestKernel' -v $(call holding,'^func TestKernel') </dev/null
 
 golden:
 	$(GO) test -count=1 $(call holding,'datadriven.RunTest') -rewrite
