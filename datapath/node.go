@@ -84,6 +84,9 @@ func (n *Node) Rules(f packet.Family) *iptables.Ruleset { return n.family(f).rul
 // Linked returns a family's linked rule set with its live counters.
 func (n *Node) Linked(f packet.Family) *iptables.Linked { return n.family(f).linked }
 
+// Recent returns the node's lists of -m recent, which both families share.
+func (n *Node) Recent() *iptables.RecentStore { return n.recent }
+
 // SetSource sets where chance comes from and returns the source before.
 func (n *Node) SetSource(s netfilter.Source) netfilter.Source {
 	old := n.walk.Source
@@ -137,8 +140,10 @@ type Disposition struct {
 	Answer  *packet.Packet // what the sender of a rejected packet gets, as it leaves the node; valid until the next packet
 	With    netfilter.Rejection
 	Conn    *conntrack.Conn
-	Work    netfilter.Work
-	Problem error // an UnsupportedError of a rule that the walk would have needed
+	// Masqueraded says that a rule translates the source of the packet's connection, be it to the address it has already.
+	Masqueraded bool
+	Work        netfilter.Work
+	Problem     error // an UnsupportedError of a rule that the walk would have needed
 }
 
 // Receive walks a packet that arrived on an interface.
@@ -167,6 +172,7 @@ func (n *Node) begin(now time.Duration, in string) {
 func (n *Node) finish(d Disposition) Disposition {
 	w := &n.walk
 	d.Conn, d.Work, d.Problem = w.Conn, w.Work, w.Unmodelled
+	d.Masqueraded = w.Conn != nil && (w.Conn.IsSNAT() || w.Conn.MasqueradeOut != "")
 	if d.Fate == Dropped || d.Fate == Rejected {
 		d.With = w.Rejection
 		if w.Conn != nil && !w.Conn.Status.Has(conntrack.Confirmed) {

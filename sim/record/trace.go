@@ -31,6 +31,12 @@ type Trace struct {
 	Rules             json.RawMessage   `json:"rules"` // iptables recordings
 	Events            []json.RawMessage `json:"events"`
 	Version           json.RawMessage   `json:"version"`
+
+	// Of iptables recordings alone: frequencies in place of events, and what was found at the end.
+	Connections int                 `json:"connections"`
+	Counts      map[string]int      `json:"counts"`
+	After       map[string][]string `json:"after"`
+	ListAfter   []string            `json:"list_after"`
 }
 
 // IsIPVS reports whether the recording is of an IPVS service; the others are of iptables rules.
@@ -50,7 +56,7 @@ func Read(data []byte) (*Trace, error) {
 	switch {
 	case len(t.Version) != 0 && string(t.Version) != "1":
 		return bad("version "+quote(t.Version), ErrOtherFormat)
-	case t.Name == "" || t.Kernel == "" || t.Events == nil:
+	case t.Name == "" || t.Kernel == "" || t.Events == nil && t.Counts == nil:
 		return bad("header", ErrNotRecording)
 	case len(t.Events) > maxEvents:
 		return bad(strconv.Itoa(len(t.Events))+" events", ErrOtherFormat)
@@ -101,4 +107,13 @@ func (t *Trace) forward() (ipvs.Forward, error) {
 		return ipvs.Tunnel, nil
 	}
 	return 0, fmt.Errorf("forward %q: %w", t.Forward, ErrBadEvent)
+}
+
+// rules returns the text that was given to iptables-restore.
+func (t *Trace) rules() (string, error) {
+	var text string
+	if err := json.Unmarshal(t.Rules, &text); err != nil {
+		return "", fmt.Errorf("rules: %w: a text is expected", ErrOtherFormat)
+	}
+	return text + "\n", nil
 }

@@ -1,15 +1,11 @@
 package run
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/svclab/svclab/sim/record"
 	"github.com/svclab/svclab/sim/report"
 )
-
-// ErrNoPlayer says that a recording is of a kind that is read but not played.
-var ErrNoPlayer = errors.New("recordings of iptables rules are not played")
 
 // Replay plays a kernel's recording against the model.
 func Replay(name string, data []byte) (*report.Replay, error) {
@@ -17,10 +13,11 @@ func Replay(name string, data []byte) (*report.Replay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sourceName(name), err)
 	}
-	if !t.IsIPVS() {
-		return nil, fmt.Errorf("%s: %w", sourceName(name), ErrNoPlayer)
+	play := record.PlayRules
+	if t.IsIPVS() {
+		play = record.Play
 	}
-	events, diff, err := record.Play(data)
+	events, diff, err := play(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sourceName(name), err)
 	}
