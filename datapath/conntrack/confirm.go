@@ -55,7 +55,7 @@ func (t *Table) Confirm(now time.Duration, c *Conn, info Info, p *packet.Packet,
 		return t.resolveClash(now, c, winner, j)
 	}
 	t.Stats.Insert++
-	t.insert(c, now, true, j)
+	t.insert(c, now, c.Expires-c.Created, true, j) // lifetimes count from confirmation
 	return ConfirmResult{Conn: c}
 }
 
@@ -77,8 +77,7 @@ func (t *Table) resolveClash(now time.Duration, c, winner *Conn, j *journal.Jour
 				save(j, c)
 			}
 			c.Status |= Clash | FixedTimeout
-			c.lifetime = time.Second
-			t.insert(c, now, false, j)
+			t.insert(c, now, time.Second, false, j)
 			return ConfirmResult{Conn: c}
 		}
 	}

@@ -3,7 +3,11 @@
 // A Table holds connections in virtual time: an entry is made unconfirmed by the first packet of a flow, becomes visible
 // to others when it is confirmed at the end of the path, moves between protocol states, and expires. NAT changes an
 // entry's reply tuple; packets are translated from the entry ever after. Left out: helpers and expectations, sequence
-// and window checks, accounting, zones other than the default.
+// and window checks, SCTP verification tags, accounting, labels, zones other than the default, and the background eviction
+// of closing entries from a table that is nearly full.
+//
+// Every function that changes a table takes a journal: Rollback then restores the memory of the table bit by bit, since
+// each write was noted before it was done. Without a journal a flow costs no allocation once the table has grown to size.
 package conntrack
 
 import (
@@ -19,16 +23,19 @@ type Conn struct {
 	// which NAT changes.
 	Original packet.Tuple
 
-	// What every packet looks at stands together, for the sake of the processor's cache.
-	Status   Status
-	State    State         // of the protocol's state machine
-	live     bool          // in use: confirmed or under way
-	hashed   bool          // hash[1] is that of Reply
-	Mark     uint32        // CONNMARK
-	Expires  time.Duration // virtual time at which the entry dies unless refreshed
-	filed    time.Duration // time under which the timer wheel has the entry, never later than Expires
-	lifetime time.Duration // what the protocol's machine asked for last; counts from confirmation
-	proto    protoState
+	// What every packet and every removal looks at stands together, for the sake of the processor's cache: the tuple above
+	// and these fill two lines of 64 bytes, the entry four.
+	Status  Status
+	State   State         // of the protocol's state machine
+	live    bool          // in use: confirmed or under way
+	hashed  bool          // hash[1] is that of Reply
+	mapped  bool          // in the index of source mappings
+	Mark    uint32        // CONNMARK
+	slot    int32         // place in the table
+	Expires time.Duration // virtual time at which the entry dies unless refreshed
+	filed   time.Duration // time under which the timer wheel has the entry, never later than Expires
+	hash    [2]uint32     // of Original and, if hashed, of Reply
+	proto   protoState
 
 	Reply packet.Tuple
 
@@ -36,16 +43,12 @@ type Conn struct {
 	MasqueradeOut string // interface whose address a MASQUERADE took, "" otherwise
 
 	table  *Table // bookkeeping of the table that holds the entry
-	slot   int32
-	serial uint64    // order of creation in the table
-	hash   [2]uint32 // of Original and, if hashed, of Reply
+	serial uint64 // order of creation in the table
 
 	// The values of table.inserts at which no entry had the tuple Original, and Reply, so that confirmation need not
 	// look again when nothing was inserted since.
-	newAt, freeAt uint64
+	newAt, freeAt uint32
 
-	mapped           bool // in the index of source mappings
-	srcHash          uint32
 	srcPrev, srcNext int32 // the other mappings of one original source, newest first
 }
 

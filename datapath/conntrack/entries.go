@@ -123,7 +123,6 @@ func (t *Table) Insert(now time.Duration, e Entry, j *journal.Journal) (*Conn, e
 		}
 	}
 	c.hash, c.hashed = [2]uint32{h0, h1}, true
-	c.lifetime = e.Timeout
-	t.insert(c, now, true, j)
+	t.insert(c, now, e.Timeout, true, j)
 	return c, nil
 }

@@ -166,7 +166,6 @@ func (t *Table) refresh(now time.Duration, c *Conn, d time.Duration, j *journal.
 	if c.Status.Has(FixedTimeout) {
 		return
 	}
-	c.lifetime = d
 	c.Expires = now + d
 	if c.Status.Has(Confirmed) && c.Expires < c.filed {
 		t.unschedule(c.slot, j)

@@ -56,16 +56,17 @@ type Range struct {
 	Persistent       bool       // --persistent: choose the address by the source alone
 }
 
-// NeedsNAT reports whether the nat chains are to be consulted for this packet at a hook of this side: its connection is
-// new or related and its binding for the side is not decided (net/netfilter/nf_nat_core.c, nf_nat_inet_fn). ICMP errors
-// never need it; they are translated with the connection they belong to.
+// NeedsNAT reports whether the nat chains are to be consulted for this packet at a hook of this side: it is New and its
+// connection's binding for the side is not decided (net/netfilter/nf_nat_core.c, nf_nat_inet_fn). ICMP errors, the
+// related packets there are, never need it; they are translated with the connection they belong to.
 func (c *Conn) NeedsNAT(m Manip, info Info) bool {
 	return info == New && !c.Status.Has(m.done())
 }
 
 // SetupNAT decides the binding of one side of an unconfirmed connection (net/netfilter/nf_nat_core.c,
 // nf_nat_setup_info): it looks for a tuple within the range whose replies nobody else awaits, and changes the reply
-// tuple. Randomness is asked for by chance.Intn(PortOffsets) only. On a confirmed connection it changes nothing. It
+// tuple. Randomness is asked for by chance.Intn(PortOffsets) only, and only when a port must be searched for in more than
+// one. On a confirmed connection it changes nothing. It
 // reports false when the packet must be dropped: the side was decided already.
 func (c *Conn) SetupNAT(now time.Duration, m Manip, r Range, chance interface{ Intn(int) int }, j *journal.Journal) bool {
 	if c.Status.Has(Confirmed) {

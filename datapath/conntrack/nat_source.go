@@ -47,11 +47,11 @@ func (t *Table) sourceHead(hash uint32, orig *packet.Tuple) int32 {
 
 // mapSource lists a connection under its original source. The caller has journaled c.
 func (t *Table) mapSource(c *Conn, j *journal.Journal) {
-	c.srcHash = hashSource(t.cfg.Seed, &c.Original)
-	c.srcPrev, c.srcNext = noSlot, t.sourceHead(c.srcHash, &c.Original)
+	hash := hashSource(t.cfg.Seed, &c.Original)
+	c.srcPrev, c.srcNext = noSlot, t.sourceHead(hash, &c.Original)
 	c.mapped = true
 	if c.srcNext == noSlot {
-		t.sources.add(c.srcHash, uint32(c.slot), j)
+		t.sources.add(hash, uint32(c.slot), j)
 		return
 	}
 	head := t.conn(c.srcNext)
@@ -59,7 +59,7 @@ func (t *Table) mapSource(c *Conn, j *journal.Journal) {
 		save(j, head)
 	}
 	head.srcPrev = c.slot
-	t.sources.replace(c.srcHash, uint32(head.slot), uint32(c.slot), j)
+	t.sources.replace(hash, uint32(head.slot), uint32(c.slot), j)
 }
 
 // unmapSource takes a connection out of the list of its source.
@@ -71,6 +71,7 @@ func (t *Table) unmapSource(c *Conn, j *journal.Journal) {
 		save(j, c)
 	}
 	c.mapped = false
+	hash := hashSource(t.cfg.Seed, &c.Original)
 	if c.srcNext != noSlot {
 		next := t.conn(c.srcNext)
 		if j.On() {
@@ -86,9 +87,9 @@ func (t *Table) unmapSource(c *Conn, j *journal.Journal) {
 		}
 		prev.srcNext = c.srcNext
 	case c.srcNext != noSlot:
-		t.sources.replace(c.srcHash, uint32(c.slot), uint32(c.srcNext), j)
+		t.sources.replace(hash, uint32(c.slot), uint32(c.srcNext), j)
 	default:
-		t.sources.remove(c.srcHash, uint32(c.slot), j)
+		t.sources.remove(hash, uint32(c.slot), j)
 	}
 }
 

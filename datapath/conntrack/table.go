@@ -18,7 +18,7 @@ type Table struct {
 	inSet int   // confirmed entries
 
 	seq     uint64 // entries ever made
-	inserts uint64 // entries ever confirmed
+	inserts uint32 // entries ever confirmed, modulo 2^32 - 1
 
 	tuples  index // original and reply tuples: reference is slot<<1|direction
 	sources index // original sources that are mapped to another: reference is the slot of the newest
@@ -44,7 +44,7 @@ type Stats struct {
 	SearchRestart uint64 // packets looked up again, after a new SYN ended an old entry
 }
 
-const noInsert = ^uint64(0)
+const noInsert = ^uint32(0) // a value that inserts never has
 
 const (
 	slabBits = 9
@@ -136,15 +136,17 @@ func (t *Table) release(c *Conn, j *journal.Journal) {
 }
 
 // insert makes an entry visible. The hashes must be set.
-func (t *Table) insert(c *Conn, now time.Duration, bothDirections bool, j *journal.Journal) {
+func (t *Table) insert(c *Conn, now, lifetime time.Duration, bothDirections bool, j *journal.Journal) {
 	if j.On() {
 		save(j, c)
 		save(j, &t.inSet)
 		save(j, &t.inserts)
 	}
-	t.inserts++
+	if t.inserts++; t.inserts == noInsert {
+		t.inserts = 0
+	}
 	c.Status |= Confirmed
-	c.Expires = now + c.lifetime
+	c.Expires = now + lifetime
 	t.inSet++
 	if bothDirections {
 		t.tuples.add(c.hash[0], uint32(c.slot)<<1, j)
