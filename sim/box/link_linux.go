@@ -232,6 +232,20 @@ func (n *Namespace) SendAllTo(table int) error {
 	return nil
 }
 
+// DropSelf drops what arrives by an interface from an address to the same address, as a host does that has the address to
+// itself: the source is its own, so it cannot have come from elsewhere (net/ipv4/fib_frontend.c, fib_validate_source). Once
+// for an address is enough.
+func (n *Namespace) DropSelf(name string, a netip.Addr) error {
+	r := netlink.NewRule()
+	r.Family, r.Priority, r.IifName, r.Type = familyOf(a), 5, name, unix.RTN_BLACKHOLE
+	r.Src = ipNet(netip.PrefixFrom(a, a.BitLen()))
+	r.Dst = r.Src
+	if err := n.links.RuleAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("rule about %s in %s: %w", a, n.Name, err)
+	}
+	return nil
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"sync"
 
@@ -25,10 +26,12 @@ type agent struct {
 	mu      sync.Mutex
 	servers map[Backend]func() // what stops each
 	locals  map[localKey]int   // addresses that sockets or clients use, by the number of backends at them
+	// selfless are the addresses that drop what comes from themselves.
+	selfless map[netip.Addr]bool
 }
 
 func newAgent(in *box.Inside) (map[string]box.Handler, error) {
-	a := &agent{in: in, servers: map[Backend]func(){}, locals: map[localKey]int{}}
+	a := &agent{in: in, servers: map[Backend]func(){}, locals: map[localKey]int{}, selfless: map[netip.Addr]bool{}}
 	return map[string]box.Handler{
 		"setup": func(_ context.Context, r *box.Request) error {
 			var q setupRequest

@@ -160,9 +160,18 @@ func (a *agent) clients(flows []Flow) error {
 			continue
 		}
 		seen[src] = true
-		if err := a.local(localKey{a.top.SideOf(src), src}); err != nil {
+		k := localKey{a.top.SideOf(src), src}
+		if err := a.local(k); err != nil {
 			return err
 		}
+		if k.side == Node || a.locals[k] == 0 || a.selfless[src] {
+			continue
+		}
+		// A backend that is a client too: what comes back to it from itself, not masqueraded, it would not take.
+		if err := a.side(k.side).DropSelf("eth0", src); err != nil {
+			return err
+		}
+		a.selfless[src] = true
 	}
 	return nil
 }
