@@ -39,7 +39,7 @@ func (t *Table) Confirm(now time.Duration, c *Conn, info Info, p *packet.Packet,
 			save(j, c)
 		}
 		c.hash[1] = hashTuple(t.cfg.Seed, &c.Reply)
-		c.hashed = true
+		c.hashed, c.freeAt = true, noInsert
 	}
 	if j.On() {
 		save(j, &t.Stats)
