@@ -55,7 +55,7 @@ type Log struct {
 
 // RunOptions say how flows are sent. The zero value is usable.
 type RunOptions struct {
-	Workers int           // connections in flight; 0 means 16, 1 keeps the order of the flows
+	Workers int // connections in flight; 0 means 16, 1 keeps the order of the flows
 	// Timeout is of connecting and of the answer, each; 0 means 3 s, long enough for a busy machine. A SYN that nobody answers
 	// is sent again after 1 s: where drops are expected, less than that keeps the packet counters exact.
 	Timeout time.Duration
