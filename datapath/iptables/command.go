@@ -152,7 +152,7 @@ func (r *ruleParser) long(name string, invert bool) error {
 	if spec.as == "line-numbers" {
 		return nil
 	}
-	return r.general(spec.as[0], o.arg, has, invert)
+	return r.general(spec.as[0], o.arg, has || spec.args > 0, invert)
 }
 
 func (r *ruleParser) shorts(s string, invert bool) error {

@@ -212,5 +212,5 @@ func parseInterface(opt, s string, invert bool) (Interface, error) {
 	if strings.ContainsAny(s, " /") || strings.IndexByte(s, 0) >= 0 {
 		return Interface{}, refuse(opt, "not an interface name", s)
 	}
-	return Interface{Name: strings.Clone(s), Invert: invert}, nil
+	return Interface{Name: s, Invert: invert}, nil
 }

@@ -87,6 +87,11 @@ func (m *Conntrack) set(o *option) (err error) {
 		case side:
 			a, err := parseAddress("--"+side, o.arg, o.rule.family)
 			a.Invert = o.invert
+			// The host bits stay, as libxt_conntrack keeps them; the kernel masks when it compares.
+			host, _, _ := strings.Cut(o.arg, "/")
+			if h, ok := parseHost(host, o.rule.family, true); ok {
+				a.Addr = h
+			}
 			m.addrs[i] = ctAddress{a, true}
 			return err
 		case side + "port":
@@ -274,7 +279,7 @@ func (m *Conntrack) match(x *walker, _ *packet.Packet) bool {
 	}
 	sides := [4]netip.AddrPort{c.Original.Src, c.Original.Dst, c.Reply.Src, c.Reply.Dst}
 	for i, s := range sides {
-		if a := &m.addrs[i]; a.set && (maskAddr(s.Addr(), a.Mask) == a.Addr) == a.Invert {
+		if a := &m.addrs[i]; a.set && (maskAddr(s.Addr(), a.Mask) == maskAddr(a.Addr, a.Mask)) == a.Invert {
 			return false
 		}
 		if !m.ports[i].contains(s.Port()) {

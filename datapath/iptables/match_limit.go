@@ -90,14 +90,6 @@ func (m *Limit) set(o *option) (err error) {
 
 func (m *Limit) finish(*ruleParser) error { return nil }
 
-func (m *Limit) checkEntry(*Rule) error {
-	// The kernel keeps credit in 32 bits and refuses what overflows (limit_mt_check).
-	if m.Burst == 0 || uint64(m.Rate.Per)*uint64(m.Burst) >= 1<<32 {
-		return refuse("limit", "overflow, try lower: rate and burst", string(m.Rate.append(nil)))
-	}
-	return nil
-}
-
 // Append appends the options.
 func (m *Limit) Append(b []byte) []byte {
 	b = m.Rate.append(append(b, " --limit "...))

@@ -79,10 +79,10 @@ func (m *Recent) set(o *option) error {
 		m.TTL = true
 	case "name":
 		const most = 199 // XT_RECENT_NAME_LEN less its end
-		if o.arg == "" || len(o.arg) > most {
+		if o.arg == "" {
 			return o.badValue()
 		}
-		m.List = o.arg
+		m.List = o.arg[:min(len(o.arg), most)]
 	case "rdest":
 		m.Dest = true
 	case "mask":

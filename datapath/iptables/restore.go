@@ -44,7 +44,7 @@ type restorer struct {
 	tx      *transaction
 	opened  int32 // line of the *table
 	ignored bool  // -T names another table
-	last    *Chain
+	lenient bool  // counters that cannot be read count as zero
 }
 
 func newRestorer(rs *Ruleset, file string, opt RestoreOptions) *restorer {
@@ -113,7 +113,6 @@ func (in *restorer) open(s string) error {
 	in.tx = in.rs.begin(id)
 	in.parser.table = id
 	in.opened = in.number
-	in.last = nil
 	if !in.opt.NoFlush {
 		in.tx.flushAll()
 	}
@@ -160,7 +159,7 @@ func (in *restorer) declare(s string) error {
 	n := new(Counters)
 	if in.opt.Counters {
 		ctrs, _ := field(rest)
-		if *n, ok = parseCounters(ctrs); !ok {
+		if *n, ok = parseCounters(ctrs); !ok && !in.lenient {
 			return refuse("chain", "invalid policy counters", ":"+s)
 		}
 	}
@@ -195,7 +194,7 @@ func (in *restorer) command(s string) error {
 		}
 		if in.opt.Counters {
 			var ok bool
-			if ctr, ok = parseCounters(s[:end+1]); !ok {
+			if ctr, ok = parseCounters(s[:end+1]); !ok && !in.lenient {
 				return refuse("counters", "not numeric", s[:end+1])
 			}
 		}
