@@ -1,8 +1,10 @@
 package conntrack
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/svclab/svclab/datapath/packet"
 )
@@ -118,4 +120,46 @@ func TestAlteredReplyClashes(t *testing.T) {
 	if r := h.tb.Confirm(0, c, info, p, nil); r.Outcome != Dropped {
 		t.Errorf("%v: two entries wait for one tuple", r.Outcome)
 	}
+}
+
+// A flow costs no allocation once the table has its size: entries are used again.
+func TestFlowAllocatesNothing(t *testing.T) {
+	tb := NewTable(Config{Max: 5000, TCPLoose: true})
+	dnat, snat := to("10.2.0.1:8080"), Range{MinAddr: ap("10.0.2.1:0").Addr(), RandomFully: true}
+	var ch interface{ Intn(int) int } = &spread{}
+	i := 0
+	flow := func() {
+		i++
+		p := packet.Packet{Src: at4(i), Dst: ap4, Proto: packet.UDP}
+		now := sec * 30 / 1000 * time.Duration(i)
+		tb.Advance(now, nil)
+		c, info, _ := tb.In(now, &p, nil)
+		c.SetupNAT(now, ManipDestination, dnat, ch, nil)
+		c.Translate(ManipDestination, info, &p)
+		c.SetupNAT(now, ManipSource, snat, ch, nil)
+		c.Translate(ManipSource, info, &p)
+		if tb.Confirm(now, c, info, &p, nil).Outcome != Accepted {
+			t.Fatal("not accepted")
+		}
+	}
+	for range 3000 {
+		flow()
+	}
+	if n := testing.AllocsPerRun(3000, flow); n != 0 {
+		t.Errorf("%v allocations a flow", n)
+	}
+	if tb.Len() < 900 || tb.Len() > 1100 {
+		t.Errorf("%d entries live 30 s at 1000 in 30 s", tb.Len())
+	}
+}
+
+// spread is chance that draws every number in turn.
+type spread struct{ n int }
+
+func (s *spread) Intn(n int) int { s.n += 7919; return s.n % n }
+
+var ap4 = ap("10.9.10.1:80")
+
+func at4(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), uint16(1024+i&0xff))
 }
