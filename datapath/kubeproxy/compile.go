@@ -36,18 +36,3 @@ func Compile(s service.State, mode service.Mode, f packet.Family, profile datapa
 	}
 	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules[f], Log: append(start.Log, r.Log...)}, nil
 }
-
-// Families lists the families that kube-proxy makes rules for on the node: those of the node's own addresses, both where it
-// has none. (A real node runs both proxiers; the tables of a family without Services hold no Service rules.)
-func Families(s *service.State) []packet.Family {
-	var out []packet.Family
-	for _, f := range [...]packet.Family{packet.IPv4, packet.IPv6} {
-		if len(localAddresses(&s.Node, f)) > 1 {
-			out = append(out, f)
-		}
-	}
-	if out == nil {
-		return []packet.Family{packet.IPv4, packet.IPv6}
-	}
-	return out
-}

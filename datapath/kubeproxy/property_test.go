@@ -268,3 +268,9 @@ func BenchmarkCompileText(b *testing.B) {
 		x.sync(s, kubeproxy.Options{})
 	}
 }
+
+func sortLines(text string) string {
+	l := strings.Split(text, "\n")
+	slices.Sort(l)
+	return strings.Join(l, "\n")
+}
