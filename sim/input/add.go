@@ -18,7 +18,9 @@ func (r *reader) add(n *node, kind, version string) error {
 	}
 	value, group := known(kind)
 	if value == nil || !strings.EqualFold(groupOf(version), group) {
-		r.objects.ignored(r.file.where(n), kind, version)
+		if !r.objects.quiet() {
+			r.objects.ignored(r.file.where(n), kind, version)
+		}
 		return nil
 	}
 	if err := r.version(n, kind, version); err != nil {
@@ -53,6 +55,8 @@ func (r *reader) decodeObject(d *decoder, n *node, kind string, value any) error
 		x.parsed, err = c.service(v)
 	case *discoveryv1.EndpointSlice:
 		x.parsed, err = c.slice(v)
+	case *corev1.Endpoints:
+		x.parsed, err = c.endpoints(v)
 	case *corev1.Node:
 		x.parsed, err = c.node(v)
 	case *networkingv1.ServiceCIDR:

@@ -6,63 +6,130 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
+
+const benchHead = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+hostnameOverride: worker-1
+clusterCIDR: 10.244.0.0/16
+---
+apiVersion: v1
+kind: Node
+metadata:
+  name: worker-1
+spec:
+  podCIDR: 10.244.1.0/24
+  podCIDRs:
+  - 10.244.1.0/24
+status:
+  addresses:
+  - address: 192.168.10.11
+    type: InternalIP
+`
+
+const benchService = `---
+apiVersion: v1
+kind: Service
+metadata:
+  creationTimestamp: "2026-01-02T03:04:05Z"
+  managedFields:
+  - apiVersion: v1
+    fieldsType: FieldsV1
+    fieldsV1:
+      f:spec:
+        f:ports:
+          .: {}
+          k:{"port":80,"protocol":"TCP"}:
+            .: {}
+            f:port: {}
+    manager: kubectl-create
+    operation: Update
+    time: "2026-01-02T03:04:05Z"
+  name: NAME
+  namespace: default
+  resourceVersion: "1234"
+  uid: 00000000-0000-4000-8000-000000000000
+spec:
+  clusterIP: CLUSTERIP
+  clusterIPs:
+  - CLUSTERIP
+  internalTrafficPolicy: Cluster
+  ipFamilies:
+  - IPv4
+  ipFamilyPolicy: SingleStack
+  ports:
+  - port: 80
+    protocol: TCP
+    targetPort: 8080
+  selector:
+    app: NAME
+  sessionAffinity: None
+  type: ClusterIP
+status:
+  loadBalancer: {}
+---
+addressType: IPv4
+apiVersion: discovery.k8s.io/v1
+endpoints:
+`
+
+const benchEndpoint = `- addresses:
+  - ADDRESS
+  conditions:
+    ready: true
+    serving: true
+    terminating: false
+  nodeName: worker-2
+`
+
+const benchSlice = `kind: EndpointSlice
+metadata:
+  labels:
+    kubernetes.io/service-name: NAME
+  name: NAME-abcde
+  namespace: default
+ports:
+- name: ""
+  port: 8080
+  protocol: TCP
+`
 
 // manyServices writes n Services of e endpoints each, as kubectl prints them: "yaml" documents, one "list", or "json".
 func manyServices(n, e int, form string) []byte {
-	var items []map[string]any
-	add := func(o map[string]any) { items = append(items, o) }
-	add(map[string]any{"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "hostnameOverride": "worker-1", "clusterCIDR": "10.244.0.0/16"})
-	add(map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": "worker-1"},
-		"spec":   map[string]any{"podCIDR": "10.244.1.0/24", "podCIDRs": []any{"10.244.1.0/24"}},
-		"status": map[string]any{"addresses": []any{map[string]any{"type": "InternalIP", "address": "192.168.10.11"}}}})
-	managed := []any{map[string]any{"apiVersion": "v1", "fieldsType": "FieldsV1", "manager": "kubectl-client-side-apply", "operation": "Update", "time": "2026-01-02T03:04:05Z",
-		"fieldsV1": map[string]any{"f:metadata": map[string]any{"f:annotations": map[string]any{".": map[string]any{}}}, "f:spec": map[string]any{"f:ports": map[string]any{".": map[string]any{}}}}}}
+	var b strings.Builder
+	b.WriteString(benchHead)
 	for i := range n {
-		name, ip := fmt.Sprintf("svc-%04d", i), fmt.Sprintf("10.%d.%d.%d", 96+i/60000, i/250%250, i%250+1)
-		add(map[string]any{"apiVersion": "v1", "kind": "Service",
-			"metadata": map[string]any{"name": name, "namespace": "default", "uid": fmt.Sprintf("00000000-0000-4000-8000-%012d", i), "resourceVersion": "1", "creationTimestamp": "2026-01-02T03:04:05Z", "managedFields": managed},
-			"spec": map[string]any{"type": "ClusterIP", "clusterIP": ip, "clusterIPs": []any{ip}, "ipFamilies": []any{"IPv4"}, "ipFamilyPolicy": "SingleStack",
-				"internalTrafficPolicy": "Cluster", "sessionAffinity": "None", "selector": map[string]any{"app": name},
-				"ports": []any{map[string]any{"protocol": "TCP", "port": 80, "targetPort": 8080}}},
-			"status": map[string]any{"loadBalancer": map[string]any{}}})
-		var eps []any
+		ip := fmt.Sprintf("10.%d.%d.%d", 96+i/60000, i/250%250, i%250+1)
+		r := strings.NewReplacer("NAME", fmt.Sprintf("svc-%04d", i), "CLUSTERIP", ip)
+		b.WriteString(r.Replace(benchService))
 		for k := range e {
-			eps = append(eps, map[string]any{"addresses": []any{fmt.Sprintf("10.244.%d.%d", (i*e+k)/250%250, (i*e+k)%250+1)},
-				"conditions": map[string]any{"ready": true, "serving": true, "terminating": false}, "nodeName": fmt.Sprintf("worker-%d", k+1)})
+			j := i*e + k
+			b.WriteString(strings.Replace(benchEndpoint, "ADDRESS", fmt.Sprintf("10.%d.%d.%d", 128+j/60000, j/250%250, j%250+1), 1))
 		}
-		add(map[string]any{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-			"metadata": map[string]any{"name": name + "-abcde", "namespace": "default", "labels": map[string]any{"kubernetes.io/service-name": name}},
-			"ports":    []any{map[string]any{"name": "", "protocol": "TCP", "port": 8080}}, "endpoints": eps})
+		b.WriteString(r.Replace(benchSlice))
 	}
-	if form == "json" {
-		b, _ := json.MarshalIndent(map[string]any{"apiVersion": "v1", "kind": "List", "items": items}, "", "    ")
-		return b
-	}
-	var b bytes.Buffer
-	if form == "list" {
-		b.WriteString("apiVersion: v1\nitems:\n")
-		for _, it := range items {
-			for i, l := range strings.Split(strings.TrimRight(asYAML(it), "\n"), "\n") {
-				b.WriteString(map[bool]string{true: "- ", false: "  "}[i == 0] + l + "\n")
+	docs := strings.Split(strings.TrimRight(b.String(), "\n"), "\n---\n")
+	switch form {
+	case "list":
+		for i, d := range docs {
+			docs[i] = "- " + strings.ReplaceAll(d, "\n", "\n  ")
+		}
+		return []byte("apiVersion: v1\nitems:\n" + strings.Join(docs, "\n") + "\nkind: List\nmetadata:\n  resourceVersion: \"\"\n")
+	case "json":
+		for i, d := range docs {
+			j, err := yaml.YAMLToJSON([]byte(d))
+			if err != nil {
+				panic(err)
 			}
+			var out bytes.Buffer
+			json.Indent(&out, j, "        ", "    ")
+			docs[i] = out.String()
 		}
-		b.WriteString("kind: List\nmetadata:\n  resourceVersion: \"\"\n")
-		return b.Bytes()
+		return []byte("{\n    \"apiVersion\": \"v1\",\n    \"items\": [\n        " + strings.Join(docs, ",\n        ") + "\n    ],\n    \"kind\": \"List\"\n}\n")
 	}
-	for _, it := range items {
-		b.WriteString("---\n" + asYAML(it))
-	}
-	return b.Bytes()
-}
-
-// asYAML prints a value as kubectl does.
-func asYAML(v any) string {
-	b, err := yamlMarshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return string(b)
+	return []byte(strings.Join(docs, "\n---\n") + "\n")
 }
 
 func BenchmarkRead5000Services(b *testing.B) {

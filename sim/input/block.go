@@ -11,7 +11,7 @@ import (
 // that library decides what is wrong. A fuzz test holds the two against each other.
 type blockReader struct {
 	s     string // the document
-	arena arena
+	arena *arena
 	ascii bool
 
 	line   int // of the current line, in the file
@@ -24,8 +24,9 @@ type blockReader struct {
 }
 
 // readBlock reads a document, or reports false where the library must.
-func (d document) readBlock() (*node, bool) {
-	b := blockReader{s: d.text, arena: arena{most: maxNodes(len(d.text))}, line: d.firstLine - 1, ascii: true}
+func (d document) readBlock(a *arena) (*node, bool) {
+	a.reset(maxNodes(len(d.text)))
+	b := blockReader{s: d.text, arena: a, line: d.firstLine - 1, ascii: true}
 	for i := 0; i < len(b.s); i++ {
 		if b.s[i] >= utf8.RuneSelf {
 			b.ascii = false
@@ -42,7 +43,7 @@ func (d document) readBlock() (*node, bool) {
 	if !b.advance() {
 		return nil, false
 	}
-	if b.indent == 0 && strings.HasPrefix(b.s[b.pos:b.end], "---") {
+	if b.indent == 0 && marker(b.s[b.pos:b.end], "---") {
 		if rest := strings.TrimLeft(b.s[b.pos+3:b.end], " "); rest != "" && rest[0] != '#' || !b.advance() {
 			return nil, false
 		}
@@ -352,9 +353,7 @@ func (b *blockReader) literal(indent int) (*node, bool) {
 			inner = in
 		}
 		if in < inner || inner <= indent {
-			arena := b.arena
 			*b = save
-			b.arena = arena
 			break
 		}
 		if strings.IndexByte(l, '\r') >= 0 || l[inner] == '\t' && in == inner {

@@ -35,12 +35,12 @@ func agree(t *testing.T, text string) (taken int) {
 		return 0
 	}
 	for _, d := range f.cut() {
-		fast, ok := d.readBlock()
+		fast, ok := d.readBlock(new(arena))
 		if !ok {
 			continue
 		}
 		taken++
-		full, err := d.parseAnyYAML()
+		full, err := d.parseAnyYAML(new(arena))
 		if err != nil {
 			t.Fatalf("only the block reader takes %q: %v", d.text, err)
 		}
@@ -100,6 +100,8 @@ var blockSeeds = []struct{ edge, text string }{
 	{"document with its content behind the marker", "--- a\n"},
 	{"a mapping that outdents to nowhere", "a:\n    b: 1\n  c: 2\n"},
 	{"quoted keys", "'a': 1\n\"b\": 2\n'c' : 3\n"},
+	{"a word that begins like a marker", "---#\n0:"},
+	{"a colon alone", " :"},
 	{"empty key", ": 1\n'': 2\n"},
 	{"line breaks of YAML 1.1", "a: x\u0085y\n"},
 }

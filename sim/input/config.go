@@ -56,7 +56,7 @@ func (c *checker) config(k *proxyv1alpha1.KubeProxyConfiguration) (*proxyConfig,
 
 // defaultConfig is what kube-proxy runs with when its configuration says nothing.
 func defaultConfig() *proxyConfig {
-	c := checker{d: &decoder{file: &file{}}, object: &Object{}, root: &node{kind: kindMap}}
+	c := checker{d: &decoder{file: &file{}, objects: &Objects{}}, object: &Object{}, root: &node{kind: kindMap}}
 	x, err := c.config(&proxyv1alpha1.KubeProxyConfiguration{})
 	if err != nil {
 		panic("the empty KubeProxyConfiguration is refused: " + err.Error())

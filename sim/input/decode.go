@@ -12,12 +12,12 @@ import (
 // decoder fills Go values of the upstream types from a tree, by their json tags, and complains with positions. It does
 // what encoding/json does for these types, but knows where every value stands.
 type decoder struct {
-	file     *file
-	where    func(n *node) Position
-	lenient  bool   // duplicate keys are warned about, not refused: kube-proxy's own configuration
-	fields   string // what an unknown field is a field of, for the warning: "Service default/web"
-	warnings *[]Warning
-	nested   bool // the tree stands inside a string of the file: no snippets
+	file    *file
+	where   func(n *node) Position
+	lenient bool   // duplicate keys are warned about, not refused: kube-proxy's own configuration
+	fields  string // what an unknown field is a field of, for the warning: "Service default/web"
+	objects *Objects
+	nested  bool // the tree stands inside a string of the file: no snippets
 }
 
 func (d *decoder) fault(n *node, format string, args ...any) error {
@@ -28,8 +28,10 @@ func (d *decoder) fault(n *node, format string, args ...any) error {
 }
 
 func (d *decoder) warn(n *node, format string, args ...any) {
-	p := d.where(n)
-	*d.warnings = append(*d.warnings, warningf(p, format, args...))
+	if d.objects.quiet() {
+		return
+	}
+	d.objects.warn(d.where(n), format, args...)
 }
 
 // decode stores n in v. path names the field for messages.

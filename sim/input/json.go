@@ -12,11 +12,11 @@ type jsonReader struct {
 	file  *file
 	data  string // the whole file: strings without escapes are parts of it
 	pos   int
-	arena arena
+	arena *arena
 }
 
-func newJSONReader(f *file) *jsonReader {
-	r := &jsonReader{file: f, data: string(f.data)}
+func newJSONReader(f *file, a *arena) *jsonReader {
+	r := &jsonReader{file: f, data: string(f.data), arena: a}
 	if strings.HasPrefix(r.data, string(bom)) {
 		r.pos = len(bom)
 	}

@@ -62,7 +62,7 @@ func (r *reader) embedded(at *node, text, what string) error {
 		return outer
 	}
 	for _, doc := range inner.cut() {
-		tree, err := doc.parseYAML()
+		tree, err := doc.parseYAML(new(arena))
 		if err != nil {
 			p, ok := err.(*ParseError)
 			if !ok {
@@ -77,7 +77,7 @@ func (r *reader) embedded(at *node, text, what string) error {
 		if tree.kind != kindMap || tree.str("kind") != "KubeProxyConfiguration" {
 			continue
 		}
-		d := &decoder{file: r.file, where: where, warnings: &r.objects.warnings, nested: !at.literal}
+		d := &decoder{file: r.file, where: where, objects: r.objects, nested: !at.literal}
 		if err := r.decodeObject(d, tree, "KubeProxyConfiguration", new(proxyv1alpha1.KubeProxyConfiguration)); err != nil {
 			return err
 		}

@@ -82,25 +82,31 @@ const (
 // maxNodes is the number of values that a document of size bytes may hold.
 func maxNodes(size int) int { return freeNodes + size/bytesPerNode }
 
-// arena hands out nodes in blocks and counts them.
+// arena hands out nodes in blocks and counts them. After reset it hands out the same ones again: trees live only until
+// their document or item is decoded.
 type arena struct {
-	free []node
-	used int
-	most int
+	blocks [][]node
+	block  int // index of the block in use
+	at     int // index of its next node
+	used   int
+	most   int // how many nodes are too many
 }
 
 func (a *arena) new() *node {
-	if len(a.free) == 0 {
-		n := 512
-		if a.used < n {
-			n = 32
-		}
-		a.free = make([]node, n)
+	if a.block < len(a.blocks) && a.at == len(a.blocks[a.block]) {
+		a.block, a.at = a.block+1, 0
 	}
-	n := &a.free[0]
-	a.free = a.free[1:]
+	if a.block == len(a.blocks) {
+		a.blocks = append(a.blocks, make([]node, 64<<min(a.block, 6)))
+	}
+	n := &a.blocks[a.block][a.at]
+	a.at++
 	a.used++
+	*n = node{kids: n.kids[:0]}
 	return n
 }
 
 func (a *arena) full() bool { return a.used > a.most }
+
+// reset begins a document or item that may hold most nodes.
+func (a *arena) reset(most int) { a.block, a.at, a.used, a.most = 0, 0, 0, most }

@@ -15,7 +15,7 @@ type Objects struct {
 	list       []*Object // nil where an object was deleted
 	index      map[key]int
 	warnings   []Warning
-	suppressed int
+	suppressed int // warnings beyond maxWarnings
 	applying   bool
 }
 
@@ -155,7 +155,21 @@ func (o *Objects) put(x *Object) {
 }
 
 func (o *Objects) warn(p Position, format string, args ...any) {
-	o.warnings = append(o.warnings, warningf(p, format, args...))
+	if !o.quiet() {
+		o.warnings = append(o.warnings, warningf(p, format, args...))
+	}
+}
+
+// maxWarnings is how many warnings are kept; the others are counted.
+const maxWarnings = 200
+
+// quiet reports whether enough warnings were kept, and counts the one that was to come.
+func (o *Objects) quiet() bool {
+	if len(o.warnings) < maxWarnings {
+		return false
+	}
+	o.suppressed++
+	return true
 }
 
 // namespaced reports whether objects of a kind live in a namespace.

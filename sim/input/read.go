@@ -2,7 +2,6 @@ package input
 
 import (
 	"bytes"
-	"fmt"
 
 	"go.yaml.in/yaml/v4"
 
@@ -88,7 +87,7 @@ func (o *Objects) readFile(s Source) Errors {
 		if r.done() {
 			break
 		}
-		tree, err := d.parseYAML()
+		tree, err := d.parseYAML(&r.arena)
 		if err != nil {
 			r.fail(err)
 			continue
@@ -118,7 +117,8 @@ func (f *file) manifests() error {
 
 func (r *reader) readNode(n *yaml.Node) Errors {
 	d := document{file: r.file, firstLine: 1}
-	c := converter{doc: d, arena: arena{most: maxNodes(len(r.file.data))}, open: map[*yaml.Node]bool{}}
+	r.arena.reset(maxNodes(len(r.file.data)))
+	c := converter{doc: d, arena: &r.arena, open: map[*yaml.Node]bool{}}
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
 		n = n.Content[0]
 	}
@@ -135,13 +135,14 @@ type reader struct {
 	objects *Objects
 	file    *file
 	errs    Errors
+	arena   arena
 }
 
 func (r *reader) fail(err error) { r.errs = append(r.errs, err) }
 func (r *reader) done() bool     { return len(r.errs) >= maxFaults }
 func (r *reader) warnings() *int { return &r.objects.suppressed }
 func (r *reader) decoder() *decoder {
-	return &decoder{file: r.file, where: r.file.where, warnings: &r.objects.warnings}
+	return &decoder{file: r.file, where: r.file.where, objects: r.objects}
 }
 
 // document adds what one document holds: an object, or a list of them.
@@ -155,7 +156,7 @@ func (r *reader) document(n *node) {
 			if r.done() {
 				return
 			}
-			r.item(item, fmt.Sprintf("[%d]", i), "", "")
+			r.item(item, "", i, "", "")
 		}
 	default:
 		e := r.file.fault(r.file.where(n), "a manifest is a mapping, not %s %s", n.kind, quote(n.text))
@@ -164,9 +165,10 @@ func (r *reader) document(n *node) {
 	}
 }
 
-func (r *reader) item(n *node, path, kind, version string) {
+// item adds the object at index i of a list.
+func (r *reader) item(n *node, list string, i int, kind, version string) {
 	if n.kind != kindMap {
-		r.fail(r.file.fault(r.file.where(n), "%s must be an object, not %s %s", path, n.kind, quote(n.text)))
+		r.fail(r.file.fault(r.file.where(n), "%s[%d] must be an object, not %s %s", list, i, n.kind, quote(n.text)))
 		return
 	}
 	r.object(n, kind, version)
@@ -219,7 +221,7 @@ func (r *reader) list(items *node, kind, version string) {
 		if r.done() {
 			return
 		}
-		r.item(item, fmt.Sprintf("items[%d]", i), kind, version)
+		r.item(item, "items", i, kind, version)
 	}
 }
 

@@ -1,11 +1,11 @@
 package input
 
-import "fmt"
+import "errors"
 
 // readJSON reads JSON values one after the other: objects, lists, arrays of objects, newline-delimited or not. Lists are
 // taken apart while they are read, one tree an item, so that memory follows the objects and not the text.
 func (r *reader) readJSON() {
-	j := newJSONReader(r.file)
+	j := newJSONReader(r.file, &r.arena)
 	for j.more() && !r.done() {
 		var err error
 		if j.data[j.pos] == '[' {
@@ -15,6 +15,9 @@ func (r *reader) readJSON() {
 		} else {
 			err = r.jsonDocument(j)
 		}
+		if err == errEnough {
+			return
+		}
 		if err != nil {
 			r.fail(err)
 			return
@@ -22,8 +25,11 @@ func (r *reader) readJSON() {
 	}
 }
 
+// errEnough ends the reading of a file after maxFaults faults.
+var errEnough = errors.New("too many faults")
+
 func (r *reader) jsonDocument(j *jsonReader) error {
-	j.arena = arena{most: maxNodes(0)}
+	j.arena.reset(maxNodes(0))
 	n, err := j.value(0)
 	if err == nil {
 		r.document(n)
@@ -32,7 +38,7 @@ func (r *reader) jsonDocument(j *jsonReader) error {
 }
 
 func (r *reader) jsonList(j *jsonReader, kind, version string) error {
-	j.arena = arena{most: maxNodes(0)}
+	j.arena.reset(maxNodes(0))
 	return j.members(func(key *node) error {
 		j.space()
 		if key.text == "items" && j.pos < len(j.data) && j.data[j.pos] == '[' {
@@ -45,18 +51,16 @@ func (r *reader) jsonList(j *jsonReader, kind, version string) error {
 
 func (r *reader) jsonItems(j *jsonReader, path, kind, version string) error {
 	i := 0
-	outer := j.arena
-	defer func() { j.arena = outer }()
 	return j.elements(func() error {
-		j.arena = arena{most: maxNodes(0)}
+		j.arena.reset(maxNodes(0))
 		n, err := j.value(2)
 		if err != nil {
 			return err
 		}
-		if !r.done() {
-			r.item(n, fmt.Sprintf("%s[%d]", path, i), kind, version)
+		r.item(n, path, i, kind, version)
+		if i++; r.done() {
+			return errEnough
 		}
-		i++
 		return nil
 	})
 }

@@ -58,6 +58,9 @@ func resolveNumber(s string) kind {
 			return kindString
 		}
 	}
+	if strings.Count(s, ".") > 1 {
+		return kindString
+	}
 	plain := strings.ReplaceAll(s, "_", "")
 	if _, ok := parseYAMLInt(plain); ok {
 		return kindInt

@@ -68,6 +68,7 @@ func (o *Objects) State(opt NodeOptions) (service.State, Report, error) {
 			st.ServiceCIDRs = append(st.ServiceCIDRs, p...)
 		}
 	}
+	o.mirror(&st, &rep)
 	return st, rep, o.across(&rep)
 }
 

@@ -2,6 +2,7 @@ package input
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -9,15 +10,15 @@ import (
 )
 
 // parseYAML reads one YAML document into a tree.
-func (d document) parseYAML() (*node, error) {
-	if n, ok := d.readBlock(); ok {
+func (d document) parseYAML(a *arena) (*node, error) {
+	if n, ok := d.readBlock(a); ok {
 		return n, nil
 	}
-	return d.parseAnyYAML()
+	return d.parseAnyYAML(a)
 }
 
 // parseAnyYAML reads a document with the YAML library.
-func (d document) parseAnyYAML() (*node, error) {
+func (d document) parseAnyYAML(a *arena) (*node, error) {
 	if guess := countValues(d.text); guess > maxNodes(len(d.text)) {
 		return nil, d.tooMany()
 	}
@@ -29,7 +30,8 @@ func (d document) parseAnyYAML() (*node, error) {
 	if err != nil {
 		return nil, d.yamlError(err)
 	}
-	c := converter{doc: d, arena: arena{most: maxNodes(len(d.text))}, open: map[*yaml.Node]bool{}}
+	a.reset(maxNodes(len(d.text)))
+	c := converter{doc: d, arena: a, open: map[*yaml.Node]bool{}}
 	n := &doc
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
 		n = n.Content[0]
@@ -110,7 +112,7 @@ func (d document) line(n int) string {
 // converter turns the library's nodes into ours: aliases followed, merge keys applied, plain scalars resolved.
 type converter struct {
 	doc   document
-	arena arena
+	arena *arena
 	open  map[*yaml.Node]bool // alias targets being converted, against cycles
 }
 
@@ -135,7 +137,7 @@ func (c *converter) convert(y *yaml.Node, depth int) (*node, error) {
 		return c.convert(y.Alias, depth+1)
 	case yaml.SequenceNode:
 		n.kind = kindSeq
-		n.kids = make([]*node, 0, len(y.Content))
+		n.kids = slices.Grow(n.kids, len(y.Content))
 		for _, k := range y.Content {
 			kid, err := c.convert(k, depth+1)
 			if err != nil {
@@ -175,7 +177,7 @@ func (c *converter) scalar(n *node, y *yaml.Node) error {
 }
 
 func (c *converter) mapping(n *node, y *yaml.Node, depth int) error {
-	n.kids = make([]*node, 0, len(y.Content))
+	n.kids = slices.Grow(n.kids, len(y.Content))
 	var merged []*node
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		k := y.Content[i]
@@ -214,7 +216,7 @@ func (c *converter) mapping(n *node, y *yaml.Node, depth int) error {
 func (c *converter) merge(v *node) ([]*node, error) {
 	switch v.kind {
 	case kindMap:
-		return v.kids, nil
+		return slices.Clone(v.kids), nil
 	case kindSeq:
 		var all []*node
 		for _, k := range v.kids {
