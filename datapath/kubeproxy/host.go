@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/datapath"
-	"github.com/svclab/svclab/datapath/conntrack"
 	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/packet"
 )
@@ -62,7 +61,7 @@ func (h *RulesHost) Run(op datapath.Op) error {
 	case datapath.ConntrackDelete:
 		kept := h.Flows[:0:0]
 		for _, f := range h.Flows {
-			if !op.Matches(&conntrack.Conn{Original: f.Original, Reply: f.Reply}) {
+			if !f.selected(op) {
 				kept = append(kept, f)
 			}
 		}
@@ -81,6 +80,18 @@ func (h *RulesHost) change(f packet.Family, do func(*iptables.Ruleset) error) er
 	}
 	h.Rules[f] = next
 	return nil
+}
+
+// selected reports whether the deletion is for the flow.
+func (f Flow) selected(d datapath.ConntrackDelete) bool {
+	dst, from := f.Original.Dst, f.Reply.Src
+	return (d.Family == 0 || packet.FamilyOf(dst.Addr()) == d.Family) &&
+		(d.Proto == 0 || f.Original.Proto == d.Proto) &&
+		(!d.OrigSrc.IsValid() || f.Original.Src.Addr() == d.OrigSrc) &&
+		(!d.OrigDst.Addr().IsValid() || dst.Addr() == d.OrigDst.Addr()) &&
+		(d.OrigDst.Port() == 0 || dst.Port() == d.OrigDst.Port()) &&
+		(!d.ReplySrc.Addr().IsValid() || from.Addr() == d.ReplySrc.Addr()) &&
+		(d.ReplySrc.Port() == 0 || from.Port() == d.ReplySrc.Port())
 }
 
 // Chains lists a table's chains.
