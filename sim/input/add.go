@@ -72,6 +72,7 @@ func (r *reader) decodeObject(d *decoder, n *node, kind string, value any) error
 		return err
 	}
 	r.objects.put(x)
+	r.added++
 	return nil
 }
 

@@ -83,13 +83,17 @@ func (d *decoder) decode(n *node, v reflect.Value, path string) error {
 }
 
 func (d *decoder) integer(n *node, v reflect.Value, path string) error {
-	if n.kind != kindInt {
+	if n.kind != kindInt && !n.whole() {
 		return d.wrong(n, path, "a whole number")
 	}
 	if t := n.trap(); t != "" {
 		return d.fault(n, "%s: %s: write the decimal number", path, t)
 	}
 	x, ok := parseYAMLInt(strings.ReplaceAll(n.text, "_", ""))
+	if n.kind == kindFloat {
+		f, _ := strconv.ParseFloat(n.text, 64)
+		x, ok = int64(f), true
+	}
 	if !ok || (v.CanInt() && v.OverflowInt(x)) || (v.CanUint() && (x < 0 || v.OverflowUint(uint64(x)))) {
 		return d.fault(n, "%s: %s is out of range", path, quote(n.text))
 	}
@@ -301,7 +305,7 @@ func (d *decoder) custom(n *node, v reflect.Value, path string, c customType) er
 			if t := n.trap(); t != "" {
 				return d.fault(n, "%s: %s: write the decimal number", path, t)
 			}
-		} else if n.kind != kindString && n.kind != kindNull {
+		} else if n.kind != kindString && n.kind != kindNull && !n.whole() {
 			return d.wrong(n, path, "a number or a name")
 		}
 	}

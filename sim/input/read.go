@@ -76,8 +76,10 @@ func (o *Objects) readFile(s Source) Errors {
 		return Errors{err}
 	}
 	if trimmed := bytes.TrimLeft(bytes.TrimPrefix(f.data, bom), " \t\r\n"); len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
-		r.readJSON()
-		return r.errs
+		if !bytes.Contains(f.data, []byte("\n---")) {
+			r.readJSON()
+			return r.errs
+		}
 	}
 	docs := f.cut()
 	if len(docs) == 0 {
@@ -136,6 +138,7 @@ type reader struct {
 	file    *file
 	errs    Errors
 	arena   arena
+	added   int // objects so far
 }
 
 func (r *reader) fail(err error) { r.errs = append(r.errs, err) }

@@ -19,10 +19,29 @@ func (r *reader) readJSON() {
 			return
 		}
 		if err != nil {
-			r.fail(err)
+			if !r.flowYAML() {
+				r.fail(err)
+			}
 			return
 		}
 	}
+}
+
+// flowYAML reads a file that looked like JSON and is not as YAML in flow style, and reports whether it is that. Large
+// files are not tried: nobody writes them so.
+func (r *reader) flowYAML() bool {
+	if r.added > 0 || len(r.file.data) > 1<<20 {
+		return false
+	}
+	docs := r.file.cut()
+	if len(docs) != 1 {
+		return false
+	}
+	n, err := docs[0].parseYAML(&r.arena)
+	if err == nil {
+		r.document(n)
+	}
+	return err == nil
 }
 
 // errEnough ends the reading of a file after maxFaults faults.

@@ -97,6 +97,16 @@ func leadingZero(s string) bool {
 	return len(s) > 1 && s[0] == '0' && s[1] >= '0' && s[1] <= '9'
 }
 
+// whole reports whether a number with a point or an exponent is a whole one: 80.0, 1e3, and 08, which is not octal.
+// On the way through JSON they become integers.
+func (n *node) whole() bool {
+	if n.kind != kindFloat || !n.plain {
+		return false
+	}
+	f, err := strconv.ParseFloat(n.text, 64)
+	return err == nil && f == float64(int64(f)) && f < 1<<53 && f > -1<<53
+}
+
 // trap explains an unquoted scalar that YAML 1.1 does not read as the text it shows, or returns "".
 func (n *node) trap() string {
 	if !n.plain {
