@@ -32,8 +32,6 @@ type Target struct {
 	RulesPassed int     `json:"rulesPassed"` // rules tried by the first packet, all tables and hooks
 	Masquerade  bool    `json:"masquerade,omitempty"`
 	Exact       *bool   `json:"exact,omitempty"` // false when the probability is rounded
-
-	Share *big.Rat `json:"-"`
 }
 
 // Way is one front end as one class of source sees it.
@@ -54,7 +52,7 @@ func (e *Explanation) WriteText(w io.Writer, s Style) error {
 	t := &table{right: map[int]bool{3: true}}
 	t.paint(s.Bold, "ENDPOINT", "SHARE", "EXACTLY", "RULES TRIED")
 	for _, k := range e.Backends {
-		t.add(k.Endpoint, percentOf(k.Share), k.Probability, strconv.Itoa(k.RulesPassed))
+		t.add(k.Endpoint, k.Decimal.percent(), exactly(k.Probability), strconv.Itoa(k.RulesPassed))
 	}
 	if len(e.Backends) > 0 {
 		t.write(&b, "")
@@ -67,9 +65,9 @@ func (e *Explanation) WriteText(w io.Writer, s Style) error {
 	case e.SamplesToNotice == nil:
 		fmt.Fprintf(&b, "%s: every share is 1/%d exactly\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), len(e.Backends))
 	case e.Uniform:
-		fmt.Fprintf(&b, "%s: off by at most %s; some %s connections would show it\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), e.MaxDeviation, e.SamplesToNotice.short())
+		fmt.Fprintf(&b, "%s: off by at most %s; some %s connections would show it\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), exactly(e.MaxDeviation), e.SamplesToNotice.short())
 	default:
-		fmt.Fprintf(&b, "%s: off by up to %s; some %s connections show it\n", s.Bad(s.sign("✗ ", "!! ")+"not uniform"), e.MaxDeviation, e.SamplesToNotice.short())
+		fmt.Fprintf(&b, "%s: off by up to %s; some %s connections show it\n", s.Bad(s.sign("✗ ", "!! ")+"not uniform"), exactly(e.MaxDeviation), e.SamplesToNotice.short())
 	}
 	for _, n := range e.Notes {
 		fmt.Fprintf(&b, "%s\n", n)
@@ -118,7 +116,7 @@ func summary(list []Target) string {
 	}
 	var b []string
 	for _, k := range list {
-		b = append(b, k.Endpoint+" "+percentOf(k.Share))
+		b = append(b, k.Endpoint+" "+k.Decimal.percent())
 	}
 	return strings.Join(b, ", ")
 }
@@ -129,6 +127,19 @@ func (n Number) short() string {
 		return strconv.FormatFloat(float64(n), 'g', 2, 64)
 	}
 	return strconv.FormatInt(int64(math.Ceil(float64(n))), 10)
+}
+
+// exactly is a probability as far as a line has room for it.
+func exactly(probability string) string {
+	const room = 64
+	if len(probability) <= room {
+		return probability
+	}
+	r, ok := new(big.Rat).SetString(probability)
+	if !ok {
+		return ""
+	}
+	return r.FloatString(20) + "…"
 }
 
 func percentOf(r *big.Rat) string {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"math"
-	"math/big"
 	"strconv"
 	"strings"
 )
@@ -39,10 +38,13 @@ func (n *Number) UnmarshalJSON(b []byte) error {
 // Decimal is a share as a decimal number of eleven significant digits: those that iptables-save shows of one third.
 type Decimal string
 
-// DecimalOf rounds a fraction; trailing zeros are left out.
-func DecimalOf(r *big.Rat) Decimal {
-	x, _ := new(big.Float).SetPrec(256).SetRat(r).Float64()
-	return Decimal(strconv.FormatFloat(x, 'g', 11, 64))
+// DecimalOf prints a share; trailing zeros are left out.
+func DecimalOf(x float64) Decimal { return Decimal(strconv.FormatFloat(x, 'g', 11, 64)) }
+
+// percent shows the share in hundredths.
+func (d Decimal) percent() string {
+	x, _ := strconv.ParseFloat(string(d), 64)
+	return strconv.FormatFloat(x*100, 'f', 2, 64) + " %"
 }
 
 // MarshalJSON prints the digits as a JSON number.

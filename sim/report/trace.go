@@ -207,7 +207,7 @@ func (t *Trace) ending(b *strings.Builder, s Style) {
 		if o.Endpoint == t.Rewritten.Dst {
 			mark = s.sign("▸ ", "> ")
 		}
-		out.add(mark+o.Endpoint, percent(o.Probability), o.Probability, note)
+		out.add(mark+o.Endpoint, percent(o.Probability), exactly(o.Probability), note)
 	}
 	out.write(b, "  ")
 }

@@ -43,12 +43,12 @@ func (s *Subject) Explain(q ExplainRequest) (*report.Explanation, error) {
 	if !from.IsValid() {
 		from = c.pod
 	}
-	main, err := s.way(frontEnd{kind: "cluster IP", to: netip.AddrPortFrom(port.ClusterIP, port.Port)}, "pod", from, port.Protocol)
+	main, shares, err := s.way(frontEnd{kind: "cluster IP", to: netip.AddrPortFrom(port.ClusterIP, port.Port)}, "pod", from, port.Protocol)
 	if err != nil {
 		return nil, err
 	}
 	e.Backends = main.Backends
-	judge(e)
+	judge(e, shares)
 	if port.AffinityTimeout > 0 {
 		e.Notes = append(e.Notes, fmt.Sprintf("Session affinity: a client comes back to its endpoint for %s; the shares are those of its first connection.", port.AffinityTimeout))
 	}
@@ -57,7 +57,7 @@ func (s *Subject) Explain(q ExplainRequest) (*report.Explanation, error) {
 			if f.loopback != (class.name == "loopback") && f.loopback {
 				continue
 			}
-			w, err := s.way(f, class.name, class.addr, port.Protocol)
+			w, _, err := s.way(f, class.name, class.addr, port.Protocol)
 			if err != nil {
 				return nil, err
 			}
@@ -86,25 +86,31 @@ func (s *Subject) explainAddress(q ExplainRequest) (*report.Explanation, error) 
 	if packet.FamilyOf(from) != packet.FamilyOf(q.To.Addr()) {
 		return nil, &InputError{What: "--from", Text: from.String(), Why: "is not of the family of " + q.To.String()}
 	}
-	w, err := s.way(frontEnd{to: q.To}, s.classOf(from), from, q.Proto)
+	w, shares, err := s.way(frontEnd{to: q.To}, s.classOf(from), from, q.Proto)
 	if err != nil {
 		return nil, err
 	}
 	e.Backends = w.Backends
-	judge(e)
+	judge(e, shares)
 	e.Paths = []report.Way{w}
 	return e, nil
 }
 
 // judge fills in what the shares say of evenness.
-func judge(e *report.Explanation) {
-	var shares []*big.Rat
-	for _, b := range e.Backends {
-		shares = append(shares, b.Share)
+func judge(e *report.Explanation, shares []share.Fraction) {
+	u := share.UniformityOf(shares)
+	e.Uniform, e.MaxDeviation = u.Uniform, "0"
+	if len(shares) == 0 {
+		return
 	}
-	uniform, worst := check.UniformShares(shares)
-	e.Uniform, e.MaxDeviation = uniform, worst.RatString()
-	if n, some := check.SamplesToNotice(shares); some && len(shares) > 0 {
+	e.MaxDeviation = u.Worst.String()
+	// The shares as fractions near the exact ones: a thousand draws make numbers of thousands of digits, which tell no more.
+	near := make([]*big.Rat, len(shares))
+	for i, d := range u.Relative {
+		r := new(big.Rat).SetFloat64(d)
+		near[i] = r.Quo(r.Add(r, big.NewRat(1, 1)), big.NewRat(int64(len(shares)), 1))
+	}
+	if n, some := check.SamplesToNotice(near); some {
 		e.SamplesToNotice = report.Num(n)
 	}
 }
@@ -137,28 +143,29 @@ func (s *Subject) frontEnds(f packet.Family, p *service.Port) []frontEnd {
 	return out
 }
 
-// way asks what becomes of a first packet from a source to a front end.
-func (s *Subject) way(f frontEnd, class string, from netip.Addr, proto packet.Protocol) (report.Way, error) {
-	w := report.Way{To: f.to.String(), From: class, Kind: f.kind, Verdict: "accept", Backends: []report.Target{}}
+// way asks what becomes of a first packet from a source to a front end; it returns the shares of its backends beside it.
+func (s *Subject) way(f frontEnd, class string, from netip.Addr, proto packet.Protocol) (w report.Way, shares []share.Fraction, err error) {
+	w = report.Way{To: f.to.String(), From: class, Kind: f.kind, Verdict: "accept", Backends: []report.Target{}}
 	in := s.ingress(from)
 	outcomes, err := share.Of(s.Node, 0, in, replay.FirstPacket(proto, netip.AddrPortFrom(from, clientPort), f.to))
 	if err != nil {
-		return w, err
+		return w, nil, err
 	}
-	best := -1 // the likeliest outcome names the verdict
+	best, most := -1, 0.0 // the likeliest outcome names the verdict
 	for i, o := range outcomes {
 		if o.Problem != nil {
-			return w, s.problem(o.Problem)
+			return w, nil, s.problem(o.Problem)
 		}
-		if best < 0 || o.Probability.Rat().Cmp(outcomes[best].Probability.Rat()) > 0 {
-			best = i
+		p := o.Probability.Float64()
+		if p > most {
+			best, most = i, p
 		}
 		if !o.Endpoint.IsValid() {
 			continue
 		}
-		r := o.Probability.Rat()
+		shares = append(shares, o.Probability)
 		w.Backends = append(w.Backends, report.Target{
-			Endpoint: o.Endpoint.String(), Probability: o.Probability.String(), Decimal: report.DecimalOf(r), Share: r,
+			Endpoint: o.Endpoint.String(), Probability: o.Probability.String(), Decimal: report.DecimalOf(p),
 			RulesPassed: o.Work.Rules, Masquerade: o.Masquerade, Exact: inexact(o.Probability),
 		})
 		// The hairpin path is told by its own endpoint: there the source must be hidden.
@@ -173,7 +180,7 @@ func (s *Subject) way(f frontEnd, class string, from netip.Addr, proto packet.Pr
 			w.RejectWith = o.With.With
 		}
 	}
-	return w, nil
+	return w, shares, nil
 }
 
 // classes are sources that stand for all others of their kind.

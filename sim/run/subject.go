@@ -89,6 +89,9 @@ func (s *Subject) resolve() error {
 	}
 	s.State, s.Mode = state, state.Config.Mode
 	s.Host = replay.NewHost(&s.State)
+	if s.State.Node.StandIn {
+		s.Host.NodeIPs = standIn
+	}
 	return nil
 }
 
@@ -134,12 +137,20 @@ func (s *Subject) sync(now time.Duration) error {
 	return nil
 }
 
+// standIn are the addresses of a node that was not given any: every node has some, and MASQUERADE takes them. They are of
+// ranges for documentation (RFC 5737, RFC 3849).
+var standIn = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:ffff::1")}
+
 func loadDumps(sources []input.Source, o Options) (*Subject, error) {
 	p, err := ProfileNamed(o.Profile)
 	if err != nil {
 		return nil, err
 	}
 	s := &Subject{options: o, Mode: service.ModeIPTables}
+	if len(o.NodeIPs) == 0 {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("the dump names no node: %s and %s stand in for its addresses; --node-ip and --pod-cidr give them", standIn[0], standIn[1]))
+		o.NodeIPs = standIn
+	}
 	s.Host = replay.Host{Name: "node", NodeIPs: o.NodeIPs, PodCIDRs: o.PodCIDRs, PodInterface: "pod0"}
 	s.Node = datapath.NewNode(p, s.Host.Routes())
 	for _, src := range sources {
