@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,20 +33,23 @@ func newTestRole(in *Inside) (map[string]Handler, error) {
 			return r.Answer(out)
 		},
 		"foreign": func(context.Context, *Request) error {
-			n, err := in.Node()
+			n, err := in.NewNamespace("node")
 			if err != nil {
 				return err
 			}
-			// As if the box had been given the parent's network namespace.
-			in.parentNet, _ = netInode("/proc/self/ns/net")
+			// As if the parent's network namespace were this one.
+			err = n.Do(func() (err error) { in.parentNet, err = netInode("/proc/thread-self/ns/net"); return err })
+			if err != nil {
+				return err
+			}
 			if _, err := in.NewNamespace("other"); err != nil {
 				return fmt.Errorf("a namespace of its own is refused: %w", err)
 			}
-			_, again := in.Node()
+			_, again := in.hold("again", func() error { return netns.Set(n.fd) })
 			_, run := n.Run(context.Background(), Command{Argv: []string{"iptables-legacy-save"}})
 			for what, err := range map[string]error{
-				"netlink": again, "iptables": run,
-				"sysctl": n.SetSysctl("net.ipv4.ip_forward", "0"), "sockets": n.Do(func() error { return nil }),
+				"netlink": again, "iptables": run, "sysctl": n.SetSysctl("net.ipv4.ip_forward", "0"),
+				"sockets": n.Do(func() error { return nil }), "thread": OnThread(func(t *Thread) error { return t.Enter(n) }),
 			} {
 				var f *ForeignNamespaceError
 				if !errors.As(err, &f) || f.Inode != in.parentNet {

@@ -33,7 +33,7 @@ func Init() {
 	os.Exit(child())
 }
 
-// Inside is a box seen from inside. Its network namespace at start is the node's.
+// Inside is a box seen from inside. Its threads are in a network namespace with nothing in it, unless they enter another.
 type Inside struct {
 	parentNet uint64
 	OwnUser   bool // the box has a user namespace of its own

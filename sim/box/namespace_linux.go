@@ -21,12 +21,9 @@ type Namespace struct {
 	links *netlink.Handle
 }
 
-// Node returns the network namespace that the box started with.
-func (in *Inside) Node() (*Namespace, error) {
-	return in.hold("node", func() error { return nil })
-}
-
-// NewNamespace makes a network namespace.
+// NewNamespace makes a network namespace. The one that the box starts with is of no use to iptables-legacy-save without
+// privilege: it is older than the box's user mapping, so its /proc/net/ip_tables_names belongs to nobody inside
+// (net/netfilter/x_tables.c, xt_proto_init).
 func (in *Inside) NewNamespace(name string) (*Namespace, error) {
 	return in.hold(name, func() error { return unix.Unshare(unix.CLONE_NEWNET) })
 }

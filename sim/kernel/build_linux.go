@@ -78,7 +78,7 @@ func (a *agent) build() error {
 		}
 	}
 	var err error
-	if a.node, err = a.in.Node(); err != nil {
+	if a.node, err = a.in.NewNamespace("node"); err != nil {
 		return err
 	}
 	if a.outside, err = a.in.NewNamespace("outside"); err != nil {

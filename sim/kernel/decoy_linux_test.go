@@ -1,7 +1,9 @@
 package kernel_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -41,6 +43,13 @@ type killAnswer struct {
 	Ready   int // victims that were sending traffic already
 }
 
+// spoilRequest asks to start a vehicle, as a user, where one thing is missing.
+type spoilRequest struct {
+	Spoil   string
+	Vehicle string
+	UID     int
+}
+
 // suiteRequest asks for tests, by a pattern, run from a folder.
 type suiteRequest struct{ Run, Dir string }
 
@@ -54,7 +63,7 @@ type suiteAnswer struct {
 func newDecoy(in *box.Inside) (map[string]box.Handler, error) {
 	d := &decoy{}
 	var err error
-	if d.node, err = in.Node(); err != nil {
+	if d.node, err = in.NewNamespace("machine"); err != nil {
 		return nil, err
 	}
 	return map[string]box.Handler{
@@ -68,6 +77,20 @@ func newDecoy(in *box.Inside) (map[string]box.Handler, error) {
 				return err
 			}
 			return r.Answer(a)
+		},
+		"spoil": func(_ context.Context, r *box.Request) error {
+			var q spoilRequest
+			if err := r.Decode(&q); err != nil {
+				return err
+			}
+			if q.Spoil == "no user namespaces" && !in.OwnUser {
+				return errors.New("the limit would be the machine's")
+			}
+			said, err := spoil(q)
+			if err != nil {
+				return err
+			}
+			return r.Answer(said)
 		},
 		"suite": func(ctx context.Context, r *box.Request) error {
 			var q suiteRequest
@@ -165,7 +188,7 @@ func (d *decoy) kill(ctx context.Context, q killRequest) (killAnswer, error) {
 	chance := rand.New(rand.NewPCG(q.Seed, 0))
 	for range q.Kills {
 		moment := time.Duration(chance.Int64N(int64(q.Latest)))
-		ready, err := killOne(q, moment)
+		ready, err := d.killOne(q, moment)
 		if err != nil {
 			return a, err
 		}
@@ -189,7 +212,7 @@ func (d *decoy) kill(ctx context.Context, q killRequest) (killAnswer, error) {
 }
 
 // killOne starts a victim and kills it at a moment after its start. It reports whether its traffic had begun.
-func killOne(q killRequest, moment time.Duration) (ready bool, err error) {
+func (d *decoy) killOne(q killRequest, moment time.Duration) (ready bool, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return false, err
@@ -201,7 +224,7 @@ func killOne(q killRequest, moment time.Duration) (ready bool, err error) {
 	if q.UID != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(q.UID), Gid: uint32(q.UID)}}
 	}
-	err = cmd.Start()
+	err = d.node.Do(cmd.Start)
 	w.Close()
 	if err != nil {
 		return false, err
@@ -253,8 +276,10 @@ func (d *decoy) suite(ctx context.Context, q suiteRequest) (suiteAnswer, error) 
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+q.Run, "-test.v", "-test.timeout=5m")
 	cmd.Dir = q.Dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "SVCLAB_KERNEL_TESTS=1", decoyVariable + "=1"}
-	out, err := cmd.CombinedOutput()
-	a.Output, a.Failed = string(out), err != nil
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = d.node.Do(cmd.Run)
+	a.Output, a.Failed = out.String(), err != nil
 	after, err := d.snapshot(ctx)
 	if err != nil {
 		return a, err
@@ -264,4 +289,30 @@ func (d *decoy) suite(ctx context.Context, q suiteRequest) (suiteAnswer, error) 
 		a.Changed = append(a.Changed, "left: "+p)
 	}
 	return a, nil
+}
+
+// spoil takes one thing away from the decoy, for good, and says what starting a vehicle then prints.
+func spoil(q spoilRequest) (string, error) {
+	var err error
+	switch q.Spoil {
+	case "no user namespaces":
+		err = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0)
+	case "no tools":
+		for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/usr/local/bin"} {
+			err = errors.Join(err, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
+		}
+	case "masked /proc":
+		// As container engines do: with a part of /proc covered, no new /proc may be mounted in a user namespace.
+		err = syscall.Mount("tmpfs", "/proc/sys", "tmpfs", 0, "size=1m")
+	}
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), attemptVariable + "=" + q.Vehicle}
+	if q.UID != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(q.UID), Gid: uint32(q.UID)}}
+	}
+	out, err := cmd.Output()
+	return string(out), err
 }

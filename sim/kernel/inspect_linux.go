@@ -11,8 +11,8 @@ import (
 	"github.com/svclab/svclab/sim/box"
 )
 
-// inspector opens go-iptables on the node. Its processes inherit the network namespace of this program's ordinary threads,
-// which is the node's: the one that the box was started with.
+// inspector opens go-iptables on the node. Its processes inherit the network namespace of the calling thread: what they are
+// asked for is asked inside Namespace.Do.
 func inspector(q inspectRequest) (*iptables.IPTables, error) {
 	path, err := box.Tool(toolName(q.Family, q.Variant, ""))
 	if err != nil {

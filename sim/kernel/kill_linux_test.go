@@ -19,7 +19,7 @@ var (
 )
 
 // startDecoy starts a decoy, or skips with the reason for which there can be none.
-func startDecoy(t *testing.T) (*box.Box, context.Context) {
+func startDecoy(t *testing.T, user box.UserNamespace) (*box.Box, context.Context) {
 	t.Helper()
 	needKernel(t)
 	if os.Getenv(decoyVariable) != "" {
@@ -27,7 +27,7 @@ func startDecoy(t *testing.T) (*box.Box, context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
-	b, err := box.Start(ctx, box.Config{Role: decoyRole})
+	b, err := box.Start(ctx, box.Config{Role: decoyRole, User: user})
 	if m, ok := box.Missing(err); ok {
 		t.Skipf("%s: %s; to mend it: %s", m.What, m.Reason, m.Mend)
 	}
@@ -41,7 +41,7 @@ func startDecoy(t *testing.T) (*box.Box, context.Context) {
 // TestKernelKill kills parents with SIGKILL at random moments, from before their box exists until traffic flows. One second
 // later there must be no process, mount, link, rule, set, address or file of theirs.
 func TestKernelKill(t *testing.T) {
-	b, ctx := startDecoy(t)
+	b, ctx := startDecoy(t, box.Auto)
 	const nobody = 65534
 	for _, c := range []struct {
 		vehicle kernel.Vehicle
@@ -66,7 +66,7 @@ func TestKernelKill(t *testing.T) {
 
 // TestKernelDecoy runs the other kernel tests beside sentinel rules, sets, links and addresses, and finds them as they were.
 func TestKernelDecoy(t *testing.T) {
-	b, ctx := startDecoy(t)
+	b, ctx := startDecoy(t, box.Auto)
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

@@ -12,5 +12,8 @@ func TestMain(m *testing.M) {
 	if v := os.Getenv(victimVariable); v != "" {
 		victim(v)
 	}
+	if v := os.Getenv(attemptVariable); v != "" {
+		attempt(v)
+	}
 	os.Exit(m.Run())
 }

@@ -8,14 +8,30 @@ import (
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/box"
 	"github.com/svclab/svclab/sim/kernel"
 )
 
 // What the test program is told by its environment.
 const (
-	victimVariable = "SVCLAB_TEST_VICTIM" // it is a parent to be killed; the value is its vehicle
-	decoyVariable  = "SVCLAB_TEST_DECOY"  // it runs inside a decoy
+	victimVariable  = "SVCLAB_TEST_VICTIM"  // it is a parent to be killed; the value is its vehicle
+	attemptVariable = "SVCLAB_TEST_ATTEMPT" // it tries to start the vehicle that is the value
+	decoyVariable   = "SVCLAB_TEST_DECOY"   // it runs inside a decoy
 )
+
+// attempt tries to bring a kernel up and prints the typed reason for which it cannot.
+func attempt(vehicle string) {
+	k, err := kernel.Start(context.Background(), kernel.Config{Vehicle: kernel.Vehicle(vehicle)})
+	if err == nil {
+		k.Close()
+		fmt.Println("it works")
+	} else if m, ok := box.Missing(err); ok {
+		fmt.Printf("%s: %s: %s\n", m.What, m.Reason, m.Mend)
+	} else {
+		fmt.Println("untyped:", err)
+	}
+	os.Exit(0)
+}
 
 // victim brings a kernel up, loads rules and sends traffic until it is killed. It says "ready" when the traffic begins.
 func victim(vehicle string) {
