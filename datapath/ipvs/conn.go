@@ -23,10 +23,9 @@ type Conn struct {
 
 	connState
 
-	due     time.Duration // when the timer heap looks at the entry; at or before Expires
-	heapPos int           // position in the heap, -1 outside
-	next    *Conn         // older entry of the same key
-	nextOut *Conn         // older entry of the same reply key
+	heapPos int    // position in the heap, -1 outside
+	hashed  uint64 // when it was put where it is: the order within its bucket
+	next    *Conn  // older entry of the same bucket
 }
 
 // connState is the part of an entry that packets change; a journal keeps a copy of it.
@@ -62,23 +61,6 @@ func (c *Conn) StateName() string {
 	return stateName(c.Proto, c.State)
 }
 
-// connKey is what entries are found by, in either direction: the client's side and the other one.
-type connKey struct {
-	proto       packet.Protocol
-	client, far netip.AddrPort
-}
-
-func (c *Conn) key() connKey { return connKey{c.Proto, c.Client, c.Virtual} }
-
-// outKey is the key of packets from the server's side: its own address where the director translates, else the virtual one
-// (ip_vs_conn_out_get).
-func (c *Conn) outKey() connKey {
-	if c.Forward == Masquerade {
-		return connKey{c.Proto, c.Client, c.Server}
-	}
-	return connKey{c.Proto, c.Client, c.Virtual}
-}
-
 // saveConn records how to take back changes to an entry's state.
 func (t *Table) saveConn(j *journal.Journal, c *Conn) {
 	if j.On() {
@@ -109,8 +91,8 @@ func saveDest(j *journal.Journal, d *Destination) {
 
 // newConn makes an entry, binds it to its server and puts it in the table (ip_vs_conn_new, ip_vs_bind_dest).
 func (t *Table) newConn(j *journal.Journal, c *Conn) {
-	t.conns.nextID++
-	c.ID = t.conns.nextID
+	t.conns.number(c)
+	c.ID = c.hashed
 	c.heapPos = -1
 	c.Timeout, c.Expires = newTimeout, t.now+newTimeout
 	c.KeepConntrack = t.sysctl.Conntrack
@@ -216,36 +198,3 @@ func (t *Table) kill(c *Conn) {
 
 // Conns returns the entries and templates by order of creation.
 func (t *Table) Conns() []*Conn { return t.conns.all() }
-
-// Advance moves virtual time to now and runs the timers on the way: entries, the trash, the sweep of removed servers'
-// entries, the caches of lblc and lblcr. Time does not go back.
-func (t *Table) Advance(now time.Duration) {
-	for {
-		at, run := now, (func())(nil)
-		consider := func(when time.Duration, f func()) {
-			if when <= now && (run == nil || when < at) {
-				at, run = when, f
-			}
-		}
-		if c := t.conns.earliest(); c != nil {
-			consider(c.due, func() { t.expire(c) })
-		}
-		if t.sweep >= 0 {
-			consider(t.sweep, func() { t.sweep = -1; t.sweepNodest() })
-		}
-		if len(t.trash) > 0 {
-			consider(t.trashTick, t.emptyTrash)
-		}
-		for _, s := range t.list {
-			if k, ok := s.sched.(ticker); ok {
-				consider(k.nextTick(), func() { k.tick(s, at) })
-			}
-		}
-		if run == nil {
-			break
-		}
-		t.now = max(t.now, at)
-		run()
-	}
-	t.now = max(t.now, now)
-}

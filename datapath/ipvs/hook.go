@@ -56,7 +56,7 @@ func (t *Table) Request(w *netfilter.Walk, p *packet.Packet) Result {
 		return Result{}
 	}
 	w.Work.Lookups++
-	c := t.conns.in[connKey{p.Proto, p.Src, p.Dst}]
+	c := t.conns.in(p.Proto, p.Src, p.Dst)
 	if c != nil && opens(p) {
 		if dropped := t.reuse(w, &c); dropped {
 			return t.note(w, "dropped: its connection-tracking entry belongs to the entry before", Result{Verdict: netfilter.Drop, Conn: c})
@@ -208,7 +208,7 @@ func (t *Table) Reply(w *netfilter.Walk, p *packet.Packet) Result {
 		return Result{}
 	}
 	w.Work.Lookups++
-	c := t.conns.out[connKey{p.Proto, p.Dst, p.Src}]
+	c := t.conns.out(p.Proto, p.Dst, p.Src)
 	if c == nil {
 		if t.sysctl.NATICMPSend && t.isServer(p.Proto, p.Src) && (p.Proto != packet.TCP || !p.TCPFlags.Has(packet.RST)) {
 			return t.refuse(w, p, "a server's reply without an entry")

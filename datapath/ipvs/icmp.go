@@ -13,7 +13,7 @@ func (t *Table) RequestICMP(w *netfilter.Walk, p *packet.Packet) Result {
 	}
 	q := p.Quoted // as sent to the client: from the virtual address to the client's
 	w.Work.Lookups++
-	c := t.conns.in[connKey{q.Proto, q.Dst, q.Src}]
+	c := t.conns.in(q.Proto, q.Dst, q.Src)
 	if c == nil {
 		return Result{}
 	}
@@ -42,7 +42,7 @@ func (t *Table) replyICMP(w *netfilter.Walk, p *packet.Packet) Result {
 	}
 	q := p.Quoted // as sent to the server: from the client to the server's address
 	w.Work.Lookups++
-	c := t.conns.out[connKey{q.Proto, q.Src, q.Dst}]
+	c := t.conns.out(q.Proto, q.Src, q.Dst)
 	if c == nil || c.Forward != Masquerade {
 		return Result{}
 	}

@@ -34,7 +34,7 @@ func (t *Table) trySchedule(w *netfilter.Walk, p *packet.Packet) (*Conn, Result)
 		return nil, t.note(w, "left alone: source port 20 is FTP data", Result{})
 	}
 	// A local server's answer that is taken for a request (ip_vs_schedule).
-	if (w.In == "" || w.In == "lo") && t.conns.in[connKey{p.Proto, p.Dst, p.Src}] != nil {
+	if (w.In == "" || w.In == "lo") && t.conns.in(p.Proto, p.Dst, p.Src) != nil {
 		return nil, Result{}
 	}
 	var c *Conn
@@ -76,16 +76,16 @@ func (t *Table) open(w *netfilter.Walk, s *Service, p *packet.Packet, d *Destina
 // and with the client's whole address.
 func (t *Table) schedulePersistent(w *netfilter.Walk, s *Service, p *packet.Packet) *Conn {
 	own := p.Dst.Port() == s.Key.Addr.Port()
-	k := connKey{p.Proto, netip.AddrPortFrom(s.mask(p.Src.Addr()), 0), netip.AddrPortFrom(p.Dst.Addr(), 0)}
+	proto, client, virtual := p.Proto, netip.AddrPortFrom(s.mask(p.Src.Addr()), 0), netip.AddrPortFrom(p.Dst.Addr(), 0)
 	switch {
 	case s.Key.Mark != 0:
 		own = p.Dst.Port() == 0
-		k.proto, k.far = 0, netip.AddrPortFrom(markAddr(s.Key), 0)
+		proto, virtual = 0, netip.AddrPortFrom(markAddr(s.Key), 0)
 	case own && s.Key.Addr.Port() != ftpPort:
-		k.far = p.Dst
+		virtual = p.Dst
 	}
 	w.Work.Lookups++
-	ct := t.conns.templates[k]
+	ct := t.conns.template(proto, client, virtual)
 	if ct != nil && !t.templateValid(w, ct) {
 		ct = nil
 	}
@@ -98,8 +98,8 @@ func (t *Table) schedulePersistent(w *netfilter.Walk, s *Service, p *packet.Pack
 		if own && s.Key.Addr.Port() != ftpPort {
 			port = d.Addr.Port()
 		}
-		ct = &Conn{Proto: k.proto, Client: k.client, Dest: d, Template: true, Mark: p.Mark}
-		ct.Virtual = k.far
+		ct = &Conn{Proto: proto, Client: client, Dest: d, Template: true, Mark: p.Mark}
+		ct.Virtual = virtual
 		ct.Server = netip.AddrPortFrom(d.Addr.Addr(), port)
 		t.newConn(w.Journal, ct)
 		ct.Timeout = s.Persistence
@@ -130,9 +130,15 @@ func (t *Table) templateValid(w *netfilter.Walk, ct *Conn) bool {
 		return true
 	}
 	virtual, server := ct.Virtual, ct.Server
-	t.conns.rekey(ct, func() { ct.Virtual, ct.Server = withPort(virtual, givenUpPort), withPort(server, givenUpPort) })
+	if virtual.Port() == givenUpPort {
+		return false
+	}
+	ct.Virtual, ct.Server = withPort(virtual, givenUpPort), withPort(server, givenUpPort)
+	t.conns.front(ct)
 	if w.Journal.On() {
-		w.Journal.Add(func() { t.conns.rekey(ct, func() { ct.Virtual, ct.Server = virtual, server }) })
+		w.Journal.Add(func() { // its place among other clients' entries makes no difference
+			ct.Virtual, ct.Server = virtual, server
+		})
 	}
 	return false
 }

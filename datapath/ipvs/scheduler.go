@@ -110,16 +110,30 @@ func (e *SchedulerError) Error() string {
 // Is makes errors.Is(err, ErrUnknownScheduler) true.
 func (e *SchedulerError) Is(target error) bool { return target == ErrUnknownScheduler }
 
-func (s *Service) bindScheduler() { s.sched = schedulers[s.Scheduler](s) }
+// bindScheduler starts a service's scheduler with the servers present (ip_vs_bind_scheduler).
+func (t *Table) bindScheduler(s *Service) {
+	s.sched = schedulers[s.Scheduler](s)
+	if _, ok := s.sched.(ticker); ok {
+		t.tickers = append(t.tickers, s)
+	}
+}
+
+func (t *Table) unbindScheduler(s *Service) {
+	s.sched.done(s)
+	if i := slices.Index(t.tickers, s); i >= 0 {
+		t.tickers = slices.Delete(t.tickers, i, i+1)
+	}
+}
 
 // pick runs the scheduler for a packet, and explains it to a trace.
 func (t *Table) pick(w *netfilter.Walk, s *Service, p *packet.Packet) *Destination {
-	f := flow{client: p.Src, dst: p.Dst}
+	t.flow = flow{client: p.Src, dst: p.Dst}
+	f := &t.flow
 	if w.Trace == nil {
-		return s.sched.pick(w, s, &f)
+		return s.sched.pick(w, s, f)
 	}
-	before := s.sched.state(s, &f)
-	d := s.sched.pick(w, s, &f)
-	explainPick(w, s, d, before, s.sched.state(s, &f))
+	before := s.sched.state(s, f)
+	d := s.sched.pick(w, s, f)
+	explainPick(w, s, d, before, s.sched.state(s, f))
 	return d
 }

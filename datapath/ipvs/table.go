@@ -19,6 +19,8 @@ type Table struct {
 	sweep     time.Duration // when entries of deleted servers are swept; negative: not planned
 
 	conns     connTable
+	tickers   []*Service // whose schedulers have timers
+	flow      flow       // of the packet being scheduled
 	now       time.Duration
 	serviceID uint64
 
@@ -28,14 +30,11 @@ type Table struct {
 	// Dropped, when set, is told of each entry that kept its conntrack entry (conntrack=1) when the entry ends, so that the
 	// node can drop it too: the tuple of the client's packets (ip_vs_nfct.c, ip_vs_conn_drop_conntrack).
 	Dropped func(packet.Tuple)
-
-	result Result
 }
 
 // NewTable returns an empty table.
 func NewTable(s Sysctls) *Table {
 	t := &Table{services: map[ServiceKey]*Service{}, sweep: -1, sysctl: s, timeouts: DefaultTimeouts()}
-	t.conns.init()
 	return t
 }
 
@@ -61,7 +60,7 @@ func (t *Table) AddService(c ServiceConfig) error {
 	t.serviceID++
 	s := &Service{ServiceConfig: c, ID: t.serviceID, table: t}
 	s.head.prev, s.head.next = &s.head, &s.head
-	s.bindScheduler()
+	t.bindScheduler(s)
 	t.services[c.Key] = s
 	t.list = append(t.list, s)
 	t.countKinds(c.Key, 1)
@@ -81,11 +80,11 @@ func (t *Table) EditService(c ServiceConfig) error {
 	}
 	change := s.Scheduler != c.Scheduler
 	if change {
-		s.sched.done(s)
+		t.unbindScheduler(s)
 	}
 	s.ServiceConfig = c
 	if change {
-		s.bindScheduler()
+		t.bindScheduler(s)
 	}
 	return nil
 }
@@ -96,7 +95,7 @@ func (t *Table) DeleteService(k ServiceKey) error {
 	if s == nil {
 		return &OpError{"delete service", k.String(), ErrNoService}
 	}
-	s.sched.done(s)
+	t.unbindScheduler(s)
 	for d := s.first(); d != nil; d = s.first() {
 		s.unlink(d)
 		t.discard(d)

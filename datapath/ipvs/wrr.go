@@ -6,20 +6,22 @@ import "github.com/svclab/svclab/datapath/netfilter"
 // list serves those of at least the current weight, which sinks by the common divisor from pass to pass. A change of the list
 // resets the position and keeps the current weight.
 type wrr struct {
-	last *Destination // picked last, or the head of the list
-	cw   int          // current weight
-	max  int          // where a round begins
-	step int          // greatest common divisor of the weights
+	last  *Destination // picked last, or the head of the list
+	cw    int          // current weight
+	max   int          // where a round begins
+	step  int          // greatest common divisor of the weights
+	index *weightIndex // of the list; it has no state of its own
 }
 
 func newWRR(s *Service) scheduler {
-	r := &wrr{last: &s.head}
+	r := &wrr{last: &s.head, index: &weightIndex{}}
 	r.measure(s)
 	r.cw = r.max
 	return r
 }
 
 func (r *wrr) measure(s *Service) {
+	r.index.build(s)
 	g, top := 0, 0
 	for d := s.first(); d != nil; d = s.after(d) {
 		if d.Weight > 0 {
@@ -54,34 +56,98 @@ func (r *wrr) pick(w *netfilter.Walk, s *Service, _ *flow) *Destination {
 		old := *r
 		w.Journal.Add(func() { *r = old })
 	}
-	first, d := r.last, r.last
-	var stop *Destination
+	// A position is a place in the list, -1 its head. The kernel walks server by server; the index skips those of less than
+	// the current weight.
+	first := r.position(s)
+	at, stop := first, -1
 	restarted, lastPass := false, false
 	for {
-		for d = d.next; d != &s.head; d = d.next {
-			if !d.Overload && d.Weight >= r.cw {
+		for i := r.index.next(at+1, r.cw); i >= 0; i = r.index.next(i+1, r.cw) {
+			if stop >= 0 && i > stop {
+				break
+			}
+			if d := r.index.order[i]; !d.Overload {
 				r.last = d
 				return d
 			}
-			if d == stop {
-				r.last = d
-				return nil
-			}
 		}
+		if stop >= 0 {
+			r.last = r.index.order[stop]
+			return nil
+		}
+		at = -1
 		r.cw -= r.step
 		if r.cw <= 0 {
 			r.cw = r.max
-			if lastPass || first == &s.head {
+			if lastPass || first < 0 {
 				r.last = &s.head
 				return nil
 			}
 			restarted = true
 		}
 		lastPass = r.cw <= r.step
-		if lastPass && restarted && first != &s.head {
+		if lastPass && restarted && first >= 0 {
 			stop = first
 		}
 	}
+}
+
+func (r *wrr) position(s *Service) int {
+	if r.last == &s.head {
+		return -1
+	}
+	return r.last.index
+}
+
+// weightIndex finds the next server of at least a weight in logarithmic time: a tree of maxima over the list.
+type weightIndex struct {
+	order []*Destination
+	tree  []int // node 1 is the root, the leaves are the second half
+}
+
+func (x *weightIndex) build(s *Service) {
+	x.order = x.order[:0]
+	for d := s.first(); d != nil; d = s.after(d) {
+		d.index = len(x.order)
+		x.order = append(x.order, d)
+	}
+	leaves := 1
+	for leaves < len(x.order) {
+		leaves *= 2
+	}
+	if len(x.tree) != 2*leaves {
+		x.tree = make([]int, 2*leaves)
+	}
+	clear(x.tree)
+	for i, d := range x.order {
+		x.tree[leaves+i] = d.Weight
+	}
+	for i := leaves - 1; i > 0; i-- {
+		x.tree[i] = max(x.tree[2*i], x.tree[2*i+1])
+	}
+}
+
+// next returns the first position from i on whose server has at least weight w, which is positive; -1 when there is none.
+func (x *weightIndex) next(i, w int) int {
+	leaves := len(x.tree) / 2
+	if i >= leaves {
+		return -1
+	}
+	n := leaves + i
+	for x.tree[n] < w {
+		for n&1 == 1 {
+			if n >>= 1; n == 0 {
+				return -1
+			}
+		}
+		n++
+	}
+	for n < leaves {
+		if n *= 2; x.tree[n] < w {
+			n++
+		}
+	}
+	return n - leaves
 }
 
 func gcd(a, b int) int {
