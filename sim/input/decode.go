@@ -278,7 +278,6 @@ var (
 	customs      sync.Map // reflect.Type → customType
 	unmarshaler  = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarsh  = reflect.TypeFor[encoding.TextUnmarshaler]()
-	structs      sync.Map // reflect.Type → *structInfo
 	intOrStrName = "IntOrString"
 )
 
@@ -322,83 +321,4 @@ func (d *decoder) viaJSON(n *node, v reflect.Value, path string) error {
 		return d.fault(n, "%s: %s is not valid: %v%s", path, quote(n.text), err, hint)
 	}
 	return nil
-}
-
-// appendJSON spells a tree as JSON.
-func (n *node) appendJSON(b []byte) []byte {
-	switch n.kind {
-	case kindNull:
-		return append(b, "null"...)
-	case kindBool:
-		return strconv.AppendBool(b, isTrue(n.text))
-	case kindInt:
-		x, _ := parseYAMLInt(strings.ReplaceAll(n.text, "_", ""))
-		return strconv.AppendInt(b, x, 10)
-	case kindFloat:
-		f, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
-		if s, e := json.Marshal(f); e == nil && err == nil {
-			return append(b, s...)
-		}
-		return append(b, "null"...)
-	case kindSeq:
-		b = append(b, '[')
-		for i, k := range n.kids {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = k.appendJSON(b)
-		}
-		return append(b, ']')
-	case kindMap:
-		b = append(b, '{')
-		for i := 0; i < len(n.kids); i += 2 {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(appendString(b, n.kids[i].text), ':')
-			b = n.kids[i+1].appendJSON(b)
-		}
-		return append(b, '}')
-	}
-	return appendString(b, n.text)
-}
-
-func appendString(b []byte, s string) []byte {
-	q, _ := json.Marshal(s)
-	return append(b, q...)
-}
-
-// structInfo is the JSON view of a struct type: field names to index paths, embedded structs laid open.
-type structInfo struct {
-	fields map[string][]int
-	names  []string
-}
-
-func structOf(t reflect.Type) *structInfo {
-	if s, ok := structs.Load(t); ok {
-		return s.(*structInfo)
-	}
-	s := &structInfo{fields: map[string][]int{}}
-	s.add(t, nil)
-	structs.Store(t, s)
-	return s
-}
-
-func (s *structInfo) add(t reflect.Type, prefix []int) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		index := append(append([]int(nil), prefix...), i)
-		if f.Anonymous && name == "" {
-			if f.Type.Kind() == reflect.Struct {
-				s.add(f.Type, index)
-			}
-			continue
-		}
-		if !f.IsExported() || name == "-" || name == "" {
-			continue
-		}
-		s.fields[name] = index
-		s.names = append(s.names, name)
-	}
 }

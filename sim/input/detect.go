@@ -170,7 +170,7 @@ func manifestLine(line string, f []string) (Kind, bool) {
 	if ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t') && !strings.ContainsAny(strings.TrimPrefix(word, "- "), " \t") {
 		return KindManifests, true
 	}
-	if ok && (word[0] == '"' || word[0] == '\'') {
+	if ok && word != "" && (word[0] == '"' || word[0] == '\'') {
 		return KindManifests, true
 	}
 	if f[0] == "-" {

@@ -32,6 +32,7 @@ var readSeeds = []struct{ edge, text string }{
 	{"a byte order mark in the middle", "a: \ufeffb\n"},
 	{"legacy Endpoints", "apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}\nsubsets: [{addresses: [{ip: 1.2.3.4}], ports: [{port: 1}]}]\n"},
 	{"an alias bomb, small", laughs(4)},
+	{"a colon before a word", ":0"},
 	{"a dump, to be sent elsewhere", "*nat\nCOMMIT\n"},
 }
 
