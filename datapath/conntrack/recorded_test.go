@@ -145,12 +145,12 @@ func TestRecordedStates(t *testing.T) {
 		if json.Unmarshal(raw, &ev) != nil || json.Unmarshal(ev[0], &name) != nil || json.Unmarshal(ev[1], &lines) != nil {
 			t.Fatalf("event %s", raw)
 		}
-		todo := steps[name]
-		if len(todo) == 0 {
+		rest := steps[name]
+		if len(rest) == 0 {
 			t.Fatalf("no step for recorded event %q", name)
 		}
-		todo[0]()
-		steps[name] = todo[1:]
+		rest[0]()
+		steps[name] = rest[1:]
 		if len(lines) == 1 {
 			equalEntry(t, name, lines[0], c.Entry(u.now))
 		} else if c != nil {
