@@ -1,8 +1,7 @@
-// Package ipset is the kernel's IP sets: named collections of addresses, nets,
-// ports and interfaces that an iptables rule asks with -m set.
+// Package ipset models the kernel's IP sets as far as rules ask them: named sets of addresses, networks, ports and their
+// combinations, to which -m set compares parts of a packet (net/netfilter/ipset).
 //
-// A Store holds the sets of one node. Its sets are made, filled, emptied,
-// swapped and renamed by the operations of the ipset command, refuse what the
-// kernel refuses, and are printed as `ipset save` prints them. Through
-// netfilter.SetLookup a rule asks whether a packet is in a set.
+// A Store holds a node's sets. It reads the commands of ipset restore and the listings of ipset save and ipset list, prints the form
+// of ipset save, and answers netfilter.SetLookup. Left out: the hash function and with it the kernel's order of entries (they
+// are kept as added), memory sizes, per-entry counters that packets move, skbinfo's effect on packets.
 package ipset
