@@ -11,7 +11,7 @@ build:
 
 # Needs no root and no network.
 test:
-	$(GO) test -timeout 10m -skip '^TestKernel' ./...
+	$(GO) test -timeout 10m -skip '^TestKernel' $(TESTFLAGS) ./...
 
 lint:
 	@test -z "$$(gofmt -l cmd datapath sim | tee /dev/stderr)"
