@@ -180,3 +180,5 @@ func sameServers(s *Service, want []*plainServer) error {
 	}
 	return nil
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }

@@ -49,7 +49,11 @@ func (h *sh) pick(_ *netfilter.Walk, s *Service, f *flow) *Destination {
 	if h.stale {
 		h.fill(s)
 	}
-	i := h.bucket(s, f)
+	return h.resolve(s, h.bucket(s, f))
+}
+
+// resolve is the server of a bucket, or the one its clients fall back on (ip_vs_sh_get, ip_vs_sh_get_fallback).
+func (h *sh) resolve(s *Service, i int) *Destination {
 	d := h.buckets[i]
 	if d == nil || !d.unusable() {
 		return d
@@ -57,7 +61,7 @@ func (h *sh) pick(_ *netfilter.Walk, s *Service, f *flow) *Destination {
 	if s.Flags&SHFallback == 0 {
 		return nil
 	}
-	// The first bucket enters twice: the retries begin at 2i, not at i+1 (ip_vs_sh_get_fallback).
+	// The first bucket enters twice: the retries begin at 2i, not at i+1.
 	for o := range hashBuckets {
 		if d := h.buckets[(o+i+i)%hashBuckets]; !d.unusable() {
 			return d
