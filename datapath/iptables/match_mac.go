@@ -2,7 +2,7 @@ package iptables
 
 import (
 	"fmt"
-	"net"
+	"strconv"
 
 	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
@@ -22,12 +22,27 @@ var _ = registerMatch(&extension{
 func (m *MAC) Name() string { return "mac" }
 
 func (m *MAC) set(o *option) error {
-	a, err := net.ParseMAC(o.arg)
-	if err != nil || len(a) != len(m.Source) || len(o.arg) != 17 {
+	a, ok := parseMAC(o.arg)
+	if !ok {
 		return refuse("--mac-source", "bad MAC address", o.arg)
 	}
-	m.Source, m.Invert = packet.MAC(a), o.invert
+	m.Source, m.Invert = a, o.invert
 	return nil
+}
+
+// parseMAC reads six pairs of hexadecimal digits parted by colons.
+func parseMAC(s string) (a packet.MAC, ok bool) {
+	if len(s) != 3*len(a)-1 {
+		return a, false
+	}
+	for i := range a {
+		b, err := strconv.ParseUint(s[3*i:3*i+2], 16, 8)
+		if err != nil || i > 0 && s[3*i-1] != ':' {
+			return a, false
+		}
+		a[i] = byte(b)
+	}
+	return a, true
 }
 
 func (m *MAC) finish(r *ruleParser) error { return r.mustHave(m, "--mac-source") }
