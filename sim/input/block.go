@@ -25,7 +25,7 @@ type blockReader struct {
 
 // readBlock reads a document, or reports false where the library must.
 func (d document) readBlock(a *arena) (*node, bool) {
-	a.reset(maxNodes(len(d.text)))
+	a.reset(freeNodes + len(d.text)/blockBytes)
 	b := blockReader{s: d.text, arena: a, line: d.firstLine - 1, ascii: true}
 	for i := 0; i < len(b.s); i++ {
 		if b.s[i] >= utf8.RuneSelf {

@@ -137,6 +137,9 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) error {
 	if n.kind != kindSeq {
 		return d.wrong(n, path, "a list")
 	}
+	if len(n.kids) > maxList {
+		return d.fault(n, "%s: a list of %d elements: at most %d are read", path, len(n.kids), maxList)
+	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.kids), len(n.kids)))
 	for i, k := range n.kids {
 		if err := d.decode(k, v.Index(i), path+"["+strconv.Itoa(i)+"]"); err != nil {

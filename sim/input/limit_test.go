@@ -14,8 +14,8 @@ var hostileBytes = flag.Int("hostile", 3<<20, "bytes of a large hostile input")
 
 // The ceilings of memory: so many times the input and so many bytes besides.
 const (
-	yamlTimes, yamlBytes = 48, 96 << 20
-	jsonTimes, jsonBytes = 8, 64 << 20
+	yamlTimes, yamlPlus = 48, 96 << 20
+	jsonTimes, jsonPlus = 8, 64 << 20
 )
 
 // allocated is the number of bytes that f allocates altogether: it bounds what is ever held at once, whenever the
@@ -30,9 +30,9 @@ func allocated(f func()) uint64 {
 
 func ceiling(size int, json bool) uint64 {
 	if json {
-		return uint64(size)*jsonTimes + jsonBytes
+		return uint64(size)*jsonTimes + jsonPlus
 	}
-	return uint64(size)*yamlTimes + yamlBytes
+	return uint64(size)*yamlTimes + yamlPlus
 }
 
 // laughs is the alias bomb: each level names the one before ten times.
@@ -72,6 +72,10 @@ func TestHostileInput(t *testing.T) {
 		{name: "10 MB string in one line of JSON", in: `{"apiVersion":"v1","kind":"Node","metadata":{"name":"a","annotations":{"x":"` + rep("y", 10*MB) + `"}}}`, json: true, ok: true},
 		{name: "10 MB of digits in a list", in: doc + "  ports: [" + rep("1,", 5*MB) + "1]\n"},
 		{name: "10 MB of digits in a list of JSON", in: `{"apiVersion":"v1","kind":"Node","x":[` + rep("1,", 5*MB) + `1]}`, json: true},
+		{name: "10 MB of short words in a list", in: doc + "  ports: [" + rep("aaaaaaa,", 10*MB/8) + "1]\n"},
+		{name: "10 MB of short keys in a mapping", in: doc + "  ports: {" + rep("aaaaaaa,", 10*MB/8) + "b: 1}\n"},
+		{name: "10 MB of short items", in: "a:\n" + rep("- aaaaa\n", 10*MB/8) + "b: {c: 1}\n"},
+		{name: "many empty endpoints", in: `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"a"},"addressType":"IPv4","endpoints":[` + rep("{},", 240_000) + `{}]}`, json: true},
 		{name: "10 MB array of numbers", in: "[" + rep("1,", 5*MB) + "1]", json: true},
 		{name: "10 MB array of empty objects", in: "[" + rep("{},", 3*MB) + "{}]", json: true},
 		{name: "10 MB of empty endpoints", in: `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"a"},"addressType":"IPv4","endpoints":[` + rep("{},", 3*MB) + `{}]}`, json: true},

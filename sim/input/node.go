@@ -74,13 +74,18 @@ func (n *node) str(key string) string {
 
 // The limits of one document. Kubernetes itself takes objects of a few megabytes, nested a few dozen levels deep.
 const (
-	maxDepth     = 100     // levels of nesting
-	freeNodes    = 1 << 18 // values that any document may hold
-	bytesPerNode = 4       // beyond those, one value for so many bytes of the document
+	maxDepth  = 100     // levels of nesting
+	maxList   = 100_000 // elements of one list that is decoded
+	freeNodes = 200_000 // values that any document may hold
 )
 
-// maxNodes is the number of values that a document of size bytes may hold.
-func maxNodes(size int) int { return freeNodes + size/bytesPerNode }
+// Beyond freeNodes, a document may hold one value for so many bytes: what a node costs in each reader keeps memory below
+// 48 bytes for each byte of YAML and 8 for each of JSON.
+const (
+	blockBytes   = 4
+	libraryBytes = 8
+	jsonBytes    = 16
+)
 
 // arena hands out nodes in blocks and counts them. After reset it hands out the same ones again: trees live only until
 // their document or item is decoded.

@@ -119,7 +119,7 @@ func (f *file) manifests() error {
 
 func (r *reader) readNode(n *yaml.Node) Errors {
 	d := document{file: r.file, firstLine: 1}
-	r.arena.reset(maxNodes(len(r.file.data)))
+	r.arena.reset(freeNodes + len(r.file.data)/blockBytes)
 	c := converter{doc: d, arena: &r.arena, open: map[*yaml.Node]bool{}}
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
 		n = n.Content[0]

@@ -48,7 +48,7 @@ func (r *reader) flowYAML() bool {
 var errEnough = errors.New("too many faults")
 
 func (r *reader) jsonDocument(j *jsonReader) error {
-	j.arena.reset(maxNodes(0))
+	j.arena.reset(freeNodes + len(j.data)/jsonBytes)
 	n, err := j.value(0)
 	if err == nil {
 		r.document(n)
@@ -57,7 +57,7 @@ func (r *reader) jsonDocument(j *jsonReader) error {
 }
 
 func (r *reader) jsonList(j *jsonReader, kind, version string) error {
-	j.arena.reset(maxNodes(0))
+	j.arena.reset(freeNodes + len(j.data)/jsonBytes)
 	return j.members(func(key *node) error {
 		j.space()
 		if key.text == "items" && j.pos < len(j.data) && j.data[j.pos] == '[' {
@@ -71,7 +71,7 @@ func (r *reader) jsonList(j *jsonReader, kind, version string) error {
 func (r *reader) jsonItems(j *jsonReader, path, kind, version string) error {
 	i := 0
 	return j.elements(func() error {
-		j.arena.reset(maxNodes(0))
+		j.arena.reset(freeNodes + len(j.data)/jsonBytes)
 		n, err := j.value(2)
 		if err != nil {
 			return err

@@ -74,7 +74,8 @@ func (c *checker) clusterIPs(x *service.Service, s *corev1.ServiceSpec) error {
 		return []any{"spec", field, i}
 	}
 	if x.Type == service.ExternalName {
-		return c.fault(path(0), "a Service of type ExternalName has no cluster IP")
+		c.warn(path(0), "clusterIP %s of a Service of type ExternalName, which the API server refuses and kube-proxy passes over", list[0])
+		return nil
 	}
 	if list[0] == corev1.ClusterIPNone {
 		x.Headless = true

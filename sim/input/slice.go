@@ -37,7 +37,7 @@ func (c *checker) slice(s *discoveryv1.EndpointSlice) (*service.EndpointSlice, e
 		return nil, err
 	}
 	if len(s.Endpoints) > maxEndpoints {
-		return nil, c.fault([]any{"endpoints"}, "%d endpoints: a slice holds at most %d", len(s.Endpoints), maxEndpoints)
+		c.warn([]any{"endpoints"}, "%d endpoints: the API server takes at most %d in one slice, kube-proxy any number", len(s.Endpoints), maxEndpoints)
 	}
 	x.Endpoints = make([]service.Endpoint, 0, len(s.Endpoints))
 	for i := range s.Endpoints {

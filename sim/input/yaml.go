@@ -19,8 +19,9 @@ func (d document) parseYAML(a *arena) (*node, error) {
 
 // parseAnyYAML reads a document with the YAML library.
 func (d document) parseAnyYAML(a *arena) (*node, error) {
-	if guess := countValues(d.text); guess > maxNodes(len(d.text)) {
-		return nil, d.tooMany()
+	most := freeNodes + len(d.text)/libraryBytes
+	if at := tooDense(d.text, most); at >= 0 {
+		return nil, d.file.fault(d.lines(1+strings.Count(d.text[:at], "\n"), 0), "more than %d values in a document of %d bytes: no manifest is so dense", most, len(d.text))
 	}
 	var doc yaml.Node
 	loader, err := yaml.NewLoader(strings.NewReader(d.text), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
@@ -30,7 +31,7 @@ func (d document) parseAnyYAML(a *arena) (*node, error) {
 	if err != nil {
 		return nil, d.yamlError(err)
 	}
-	a.reset(maxNodes(len(d.text)))
+	a.reset(most)
 	c := converter{doc: d, arena: a, open: map[*yaml.Node]bool{}}
 	n := &doc
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
@@ -39,21 +40,32 @@ func (d document) parseAnyYAML(a *arena) (*node, error) {
 	return c.convert(n, 0)
 }
 
-// countValues bounds the number of values of a document from above for flow style and from the separators of block
-// style, without parsing.
-func countValues(s string) int {
+// tooDense estimates the number of values of a document from its separators, without parsing, and returns the offset at
+// which they become more than most, or -1.
+func tooDense(s string, most int) int {
 	n := 0
 	for i := range len(s) {
 		switch s[i] {
-		case ',', '[', '{', ':', '-', '?', '\n':
+		case '[', '{':
 			n++
+		case ',': // in a mapping, a key without value
+			n += 2
+		case ':':
+			if i+1 == len(s) || s[i+1] == ' ' || s[i+1] == '\n' || i > 0 && (s[i-1] == '"' || s[i-1] == '\'') {
+				n += 2
+			}
+		case '-', '?':
+			if (i == 0 || s[i-1] == ' ' || s[i-1] == '\n') && (i+1 == len(s) || s[i+1] == ' ' || s[i+1] == '\n') {
+				n++
+			}
+		default:
+			continue
+		}
+		if n > most {
+			return i
 		}
 	}
-	return n
-}
-
-func (d document) tooMany() error {
-	return d.file.fault(d.lines(1, 0), "document of %d bytes holds more than %d values: no manifest is so dense", len(d.text), maxNodes(len(d.text)))
+	return -1
 }
 
 // lines turns a line of the document into a position in the file.
