@@ -56,6 +56,26 @@ func (n *Node) apply(o Op) (packet.Family, error) {
 		}
 	case Sysctl:
 		return 0, n.sysctl(o)
+	case SetOp:
+		return 0, n.Sets.Exec(n.now, SetArgs(o))
+	case SetCommands:
+		return 0, n.Sets.Restore(n.now, "<stdin>", o.Text)
+	case IPVSServiceAdd:
+		return 0, n.IPVS.AddService(o.Service)
+	case IPVSServiceEdit:
+		return 0, n.IPVS.EditService(o.Service)
+	case IPVSServiceDelete:
+		return 0, n.IPVS.DeleteService(o.Key)
+	case IPVSDestinationAdd:
+		return 0, n.IPVS.AddDestination(o.Key, o.Destination)
+	case IPVSDestinationEdit:
+		return 0, n.IPVS.EditDestination(o.Key, o.Destination)
+	case IPVSDestinationDelete:
+		return 0, n.IPVS.DeleteDestination(o.Key, o.Server)
+	case IPVSTimeouts:
+		return 0, n.IPVS.SetTimeouts(o.Timeouts)
+	case IPVSFlush:
+		n.IPVS.Flush()
 	case ConntrackDelete:
 		n.Conns.Delete(o.Matches, n.walk.Journal)
 	default:
@@ -93,7 +113,7 @@ func (n *Node) link(f packet.Family) error {
 	var err error
 	if fam.linked == nil {
 		l, err = iptables.Link(fam.rules, iptables.LinkEnv{
-			HZ: n.Profile.HZ, NFT: n.Profile.IPTables == NFT, Recent: n.recent, Limits: n.limits,
+			HZ: n.Profile.HZ, NFT: n.Profile.IPTables == NFT, Recent: n.recent, Limits: n.limits, HasSet: n.Sets.Has,
 		})
 	} else {
 		l, err = iptables.Relink(fam.linked, fam.rules)
@@ -117,7 +137,11 @@ func (n *Node) sysctl(o Sysctl) error {
 	case "net.netfilter.nf_conntrack_tcp_be_liberal":
 		n.Profile.TCPBeLiberal = on
 	default:
-		if !strings.HasPrefix(o.Key, "net.") {
+		if strings.HasPrefix(o.Key, "net.ipv4.vs.") {
+			if err := n.IPVS.SetSysctl(o.Key, o.Value); err != nil {
+				return err
+			}
+		} else if !strings.HasPrefix(o.Key, "net.") {
 			return fmt.Errorf("sysctl %q: no such key", o.Key)
 		}
 	}

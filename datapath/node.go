@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath/conntrack"
+	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/journal"
@@ -20,6 +21,7 @@ type Node struct {
 	Routes  *route.Table
 	Conns   *conntrack.Table
 	IPVS    *ipvs.Table
+	Sets    *ipset.Store
 
 	families [2]family // IPv4, IPv6
 	recent   *iptables.RecentStore
@@ -31,6 +33,7 @@ type Node struct {
 	answering bool
 	taken     ipvs.Result // what IPVS said of the packet it took over last
 	sysctls   map[string]string
+	now       time.Duration // of the last Advance
 }
 
 // family is the part of a node that exists once for each IP version.
@@ -51,12 +54,17 @@ func NewNode(p Profile, routes *route.Table) *Node {
 			Max: p.ConntrackMax, TCPLoose: p.TCPLoose, TCPBeLiberal: p.TCPBeLiberal, TimeWaitReuse: p.TimeWaitReuse,
 		}),
 		IPVS:    ipvs.NewTable(p.IPVS),
+		Sets:    ipset.NewStore(),
 		recent:  iptables.NewRecentStore(),
 		limits:  iptables.NewHashLimitStore(),
 		sysctls: map[string]string{},
 	}
 	n.walk.Route = routes
 	n.walk.IPVS = n.IPVS
+	n.walk.Sets = n.Sets
+	n.Sets.InUse = func(name string) bool {
+		return n.families[0].rules.UsesSet(name) || n.families[1].rules.UsesSet(name)
+	}
 	n.IPVS.Dropped = func(t packet.Tuple) {
 		if c, _ := n.Conns.Lookup(n.IPVS.Now(), t); c != nil {
 			n.Conns.Kill(c, n.walk.Journal)
@@ -99,9 +107,13 @@ func (n *Node) SetTrace(t *netfilter.Trace) { n.walk.Trace = t }
 
 // Advance moves virtual time to now, running every timer on the way. Expiry changes what later packets meet.
 func (n *Node) Advance(now time.Duration) {
+	n.now = max(n.now, now)
 	n.Conns.Advance(now, n.walk.Journal)
 	n.IPVS.Advance(now)
 }
+
+// Sysctl returns the value that an operation gave a kernel parameter, "" where none did.
+func (n *Node) Sysctl(key string) string { return n.sysctls[key] }
 
 // Undo runs f and takes back every change that packets made to the node meanwhile. It does not nest.
 func (n *Node) Undo(f func()) {
