@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/ipvs"
-	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -92,14 +92,14 @@ func (p *player) connect(c *connection, expected netip.AddrPort) (server netip.A
 	for deadline := p.now + patience; ; wait *= 2 {
 		s, v := p.request(c, packet.TCP, packet.SYN)
 		switch {
-		case v == netfilter.Reject || v == netfilter.Continue:
+		case v == datapath.Rejected || v == datapath.Delivered:
 			return netip.AddrPort{}, "ECONNREFUSED"
-		case v == netfilter.Stolen && answers(s.Addr()):
+		case v == datapath.Forwarded && answers(s.Addr()):
 			c.server = s
 			p.reply(c, packet.SYN|packet.ACK)
 			p.request(c, packet.TCP, packet.ACK)
 			return s, ""
-		case v == netfilter.Stolen:
+		case v == datapath.Forwarded:
 			c.server = s
 			return netip.AddrPort{}, "TIMEOUT" // the recorder's clients gave up before the first retransmission
 		}
@@ -189,7 +189,7 @@ func (p *player) data(a *args) {
 		return
 	}
 	got, v := p.request(c, packet.TCP, packet.PSH|packet.ACK)
-	arrived := v == netfilter.Stolen && got == c.server && answers(got.Addr())
+	arrived := v == datapath.Forwarded && got == c.server && answers(got.Addr())
 	if arrived {
 		p.reply(c, packet.ACK)
 	} else {
@@ -203,19 +203,15 @@ func (p *player) data(a *args) {
 	}
 }
 
-// peer is the address that the server saw. Without connection tracking nothing rewrites it.
+// peer is the address that the server saw.
 func (p *player) peer(a *args) {
 	c := p.connection(a)
 	expected := a.addrPort("peer")
 	if a.end(); a.err != nil {
 		return
 	}
-	got := c.client
-	if p.table.Sysctls().Conntrack {
-		got = netip.AddrPortFrom(directorServers, c.client.Port())
-	}
-	if got != expected {
-		p.differ(expected.String(), got.String())
+	if c.peer != expected {
+		p.differ(expected.String(), backendText(c.peer))
 	}
 }
 

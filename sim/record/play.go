@@ -6,9 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/ipvs"
-	"github.com/svclab/svclab/datapath/netfilter"
-	"github.com/svclab/svclab/datapath/packet"
 )
 
 // Diff is the first place where the model differs from the kernel.
@@ -52,10 +51,10 @@ const pace = time.Millisecond
 // player is the network around a director.
 type player struct {
 	trace   *Trace
-	table   *ipvs.Table
+	node    *datapath.Node
+	table   *ipvs.Table // the node's
 	service ipvs.ServiceConfig
 	forward ipvs.Forward
-	walk    netfilter.Walk
 	now     time.Duration
 	open    map[int]*connection
 	last    *connection   // of the latest conn or udp event
@@ -71,6 +70,7 @@ type player struct {
 type connection struct {
 	client, virtual netip.AddrPort
 	server          netip.AddrPort // where its packets ended up
+	peer            netip.AddrPort // its address as the server sees it
 	mark            uint32
 }
 
@@ -79,13 +79,18 @@ func newPlayer(t *Trace) (*player, error) {
 	if !t.IsIPVS() {
 		return bad(fmt.Errorf("%w: it has no virtual service", ErrOtherFormat))
 	}
-	p := &player{trace: t, table: ipvs.NewTable(ipvs.DefaultSysctls()), open: map[int]*connection{}}
-	p.walk = netfilter.Walk{Route: onLinks{}, Source: &p.random, In: "clients"}
+	p := &player{trace: t, open: map[int]*connection{}}
 	p.random.player = p
+	p.node = newDirector()
+	p.node.SetSource(&p.random)
+	p.table = p.node.IPVS
 	for _, k := range sorted(t.Sysctl) {
 		if err := p.table.SetSysctl(k, fmt.Sprint(t.Sysctl[k])); err != nil {
 			return bad(err)
 		}
+	}
+	if err := p.loadRules(); err != nil {
+		return bad(err)
 	}
 	var err error
 	if p.forward, err = t.forward(); err != nil {
@@ -156,10 +161,10 @@ func (p *player) event(i int) error {
 		p.time(a)
 	case "peer":
 		p.peer(a)
-	case "rules", "conntrack":
-		var lines []string
-		a.next(&lines, "lines")
-		a.end()
+	case "rules":
+		p.rules(a)
+	case "conntrack":
+		p.conntrack(a)
 	default:
 		return fmt.Errorf("%w: unknown kind %q", ErrBadEvent, kind)
 	}
@@ -169,8 +174,7 @@ func (p *player) event(i int) error {
 // pass lets time go by.
 func (p *player) pass(d time.Duration) {
 	p.now += d
-	p.table.Advance(p.now)
-	p.walk.Now = p.now
+	p.node.Advance(p.now)
 }
 
 func (p *player) differ(expected, got string) {
@@ -191,65 +195,4 @@ func backendText(a netip.AddrPort) string {
 		return "null"
 	}
 	return a.String()
-}
-
-// onLinks answers the director's routing questions: it has two addresses, and everybody else is on a link.
-type onLinks struct{}
-
-func (onLinks) AddrType(a netip.Addr, _ string) netfilter.AddrType {
-	if a == directorClients || a == directorServers || virtualNet.Contains(a) && !markNet.Contains(a) {
-		return netfilter.Local
-	}
-	return netfilter.Unicast
-}
-
-func (onLinks) OutputInterface(a netip.Addr) string {
-	if serverNet.Contains(a) {
-		return "servers"
-	}
-	return "clients"
-}
-
-func (onLinks) SourceAddress(iface string, _ netip.Addr) netip.Addr {
-	if iface == "servers" {
-		return directorServers
-	}
-	return directorClients
-}
-
-// The recorded network (FORMAT.md).
-var (
-	directorClients = netip.MustParseAddr("10.0.1.1")
-	directorServers = netip.MustParseAddr("10.0.2.1")
-	virtualNet      = netip.MustParsePrefix("10.9.0.0/16")
-	markNet         = netip.MustParsePrefix("10.9.128.0/17")
-	serverNet       = netip.MustParsePrefix("10.2.0.0/16")
-	answeringNet    = netip.MustParsePrefix("10.2.0.0/24")
-)
-
-// request sends a packet of a client to the director and says where it ended: a server, or nowhere with the verdict.
-func (p *player) request(c *connection, proto packet.Protocol, flags packet.TCPFlags) (netip.AddrPort, netfilter.Verdict) {
-	k := packet.Packet{Src: c.client, Dst: c.virtual, Proto: proto, TCPFlags: flags, Mark: c.mark, LengthBytes: 60, TTL: 63}
-	p.walk.Hook = netfilter.Input
-	r := p.table.Request(&p.walk, &k)
-	if r.Verdict != netfilter.Stolen {
-		return netip.AddrPort{}, r.Verdict
-	}
-	if r.Method == ipvs.Masquerade {
-		return k.Dst, r.Verdict
-	}
-	return netip.AddrPortFrom(r.NextHop, k.Dst.Port()), r.Verdict
-}
-
-// reply sends a packet of a connection's server; only masquerading leads it through the director.
-func (p *player) reply(c *connection, flags packet.TCPFlags) {
-	if p.forward != ipvs.Masquerade {
-		return
-	}
-	k := packet.Packet{Src: c.server, Dst: c.client, Proto: packet.TCP, TCPFlags: flags, LengthBytes: 60, TTL: 63}
-	p.walk.Hook = netfilter.Forward
-	p.table.Reply(&p.walk, &k)
-	if k.Src != c.virtual {
-		p.differ("a reply from "+c.virtual.String(), "a reply from "+k.Src.String())
-	}
 }
