@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netns"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -105,6 +106,33 @@ func TestKernelNamespaces(t *testing.T) {
 				t.Errorf("process %d after Close: %v", pid, err)
 			}
 		})
+	}
+}
+
+// A box that is closed, or whose context ends, leaves no goroutine and no file descriptor in the parent.
+func TestKernelLeaks(t *testing.T) {
+	startTest(t, Auto) // skips where there can be none
+	files := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	ignore, before := goleak.IgnoreCurrent(), files()
+	for range 5 {
+		ctx, cancel := context.WithCancel(bounded(t))
+		b, err := Start(ctx, Config{Role: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		<-b.Died()
+		b.Close()
+	}
+	goleak.VerifyNone(t, ignore, goleak.IgnoreTopFunction("context.WithDeadlineCause.func2"))
+	if after := files(); after != before {
+		t.Errorf("%d files open, %d before", after, before)
 	}
 }
 

@@ -22,6 +22,9 @@ type Command struct {
 // maxOutput bounds what is kept of a program's standard output: a dump of a node with 10,000 Services is some 20 MB.
 const maxOutput = 256 << 20
 
+// waitDelay is how long the output of a program that has ended is waited for: long, for a machine that has other things to do.
+const waitDelay = 10 * time.Second
+
 // packages says which Debian package brings a program.
 var packages = map[string]string{
 	"iptables": "iptables", "ip6tables": "iptables", "ipset": "ipset", "nft": "nftables", "conntrack": "conntrack",
@@ -61,7 +64,7 @@ func (n *Namespace) Run(ctx context.Context, c Command) (string, error) {
 		cmd := exec.CommandContext(tctx, path, c.Argv[1:]...)
 		cmd.Args[0] = c.Argv[0]
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.Stdin), &limited{b: &stdout, max: maxOutput}, stderr
-		cmd.WaitDelay = time.Second
+		cmd.WaitDelay = waitDelay
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 		return cmd.Run()
 	})

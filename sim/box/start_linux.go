@@ -133,7 +133,7 @@ func command(c Config, lifeline, control *os.File, stderr *tail) *exec.Cmd {
 			// An interrupted connect has to be waited for by poll: spare the workers most of these.
 			"GODEBUG=asyncpreemptoff=1",
 		},
-		Stderr: stderr, ExtraFiles: []*os.File{lifeline, control}, SysProcAttr: attr, WaitDelay: time.Second,
+		Stderr: stderr, ExtraFiles: []*os.File{lifeline, control}, SysProcAttr: attr, WaitDelay: waitDelay,
 	}
 }
 

@@ -273,7 +273,7 @@ func (d *decoy) suite(ctx context.Context, q suiteRequest) (suiteAnswer, error) 
 	if err != nil {
 		return a, err
 	}
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+q.Run, "-test.v", "-test.timeout=5m")
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+q.Run, "-test.v", "-test.timeout=9m")
 	cmd.Dir = q.Dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "SVCLAB_KERNEL_TESTS=1", decoyVariable + "=1"}
 	var out bytes.Buffer

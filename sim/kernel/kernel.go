@@ -39,7 +39,7 @@ type vehicle interface {
 	Close() error
 }
 
-// Kernel is a running kernel world. Its methods may be called one at a time.
+// Kernel is a running kernel world. Apply, SetBackends and Run are called one at a time; what only looks may be called meanwhile.
 type Kernel struct {
 	v       vehicle
 	name    Vehicle

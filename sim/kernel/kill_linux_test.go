@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 20, "parents to kill for each vehicle and user")
-	seed  = flag.Uint64("kill-seed", 1, "seed of the moments at which parents are killed")
+	kills    = flag.Int("kills", 20, "parents to kill for each vehicle and user")
+	killSeed = flag.Uint64("kill-seed", 1, "seed of the moments at which parents are killed")
 )
 
 // startDecoy starts a decoy, or skips with the reason for which there can be none.
@@ -52,14 +52,14 @@ func TestKernelKill(t *testing.T) {
 				t.Skip("only root can run a parent as another user: this run is unprivileged itself")
 			}
 			var a killAnswer
-			q := killRequest{Vehicle: string(c.vehicle), UID: c.uid, Kills: *kills, Seed: *seed, Latest: 400 * time.Millisecond}
+			q := killRequest{Vehicle: string(c.vehicle), UID: c.uid, Kills: *kills, Seed: *killSeed, Latest: 400 * time.Millisecond}
 			if err := b.Call(ctx, "kill", q, &a); err != nil {
 				t.Fatal(err)
 			}
 			if len(a.Left) > 0 {
-				t.Errorf("left behind (-kill-seed=%d):\n%s", *seed, strings.Join(a.Left, "\n"))
+				t.Errorf("left behind (-kill-seed=%d):\n%s", *killSeed, strings.Join(a.Left, "\n"))
 			}
-			t.Logf("%d killed with seed %d, %d of them amid traffic; all gone after at most %s", *kills, *seed, a.Ready, a.Slowest.Round(time.Millisecond))
+			t.Logf("%d killed with seed %d, %d of them amid traffic; all gone after at most %s", *kills, *killSeed, a.Ready, a.Slowest.Round(time.Millisecond))
 		})
 	}
 }

@@ -299,3 +299,55 @@ func TestKernelHairpin(t *testing.T) {
 		}
 	}
 }
+
+// TestKernelHold: a connection that its client holds stays open, at both ends, and closes as asked: tracked as ESTABLISHED
+// (nf_conntrack_tcp.h: 3) meanwhile, then as CLOSE (8) after a reset and TIME_WAIT (7) after FINs from both sides.
+func TestKernelHold(t *testing.T) {
+	needKernel(t)
+	p := placeOf(packet.IPv4)
+	k, ctx := start(t, kernel.Config{Topology: p.topology(packet.TCP)})
+	track := "*filter\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
+	if err := k.Apply(ctx, []datapath.Op{datapath.IPTablesRestore{Family: packet.IPv4, Text: track}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		fin  bool
+		want uint8
+	}{{false, 8}, {true, 7}} {
+		flow := kernel.Flow{Proto: packet.TCP, Src: port0(p.outside), Dst: netip.AddrPortFrom(p.pods[1], 80), Hold: 400 * time.Millisecond, FIN: c.fin}
+		states := func(want uint8, port uint16) (seen []uint8) {
+			t.Helper()
+			for range 100 {
+				list, err := k.Conntrack(ctx, packet.IPv4)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range list {
+					if port != 0 && e.Orig.Src.Port() != port {
+						continue
+					}
+					if seen = append(seen, e.TCPState); e.TCPState == want {
+						return nil
+					}
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			return seen
+		}
+		done := make(chan *kernel.Log, 1)
+		go func() {
+			log, _ := k.Run(ctx, []kernel.Flow{flow}, kernel.RunOptions{})
+			done <- log
+		}()
+		if seen := states(3, 0); seen != nil {
+			t.Errorf("FIN %v: not established: %v", c.fin, seen)
+		}
+		log := <-done
+		if log == nil || len(log.Outcomes) != 1 || log.Outcomes[0].Failure != box.None {
+			t.Fatalf("FIN %v: %+v", c.fin, log)
+		}
+		if seen := states(c.want, log.Outcomes[0].Src.Port()); seen != nil {
+			t.Errorf("FIN %v: states %v, want %d", c.fin, seen, c.want)
+		}
+	}
+}
