@@ -173,7 +173,14 @@ func sectionFamilies(text string) []packet.Family {
 
 // lineFamily is the family that a rule can only belong to, 0 when it tells nothing.
 func lineFamily(line string) packet.Family {
+	quoted := false
 	for s := range strings.FieldsSeq(line) {
+		if wasQuoted := quoted; strings.IndexByte(s, '"') >= 0 {
+			quoted = quoted != (strings.Count(s, `"`)%2 == 1)
+			continue
+		} else if wasQuoted {
+			continue
+		}
 		switch {
 		case strings.HasPrefix(s, "icmp6-"), s == "--icmpv6-type", s == "icmp6":
 			return packet.IPv6

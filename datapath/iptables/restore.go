@@ -216,7 +216,10 @@ func (in *restorer) command(s string) error {
 	if ctr != (Counters{}) {
 		p.counters = ctr
 	}
-	if p.help || p.skip {
+	if p.help {
+		return refuse("", "prints help or version and ends the run with nothing loaded", s)
+	}
+	if p.skip {
 		return nil
 	}
 	return in.tx.apply(p, ruleText(s, in.tokens), in.pos())
