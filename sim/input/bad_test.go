@@ -53,6 +53,7 @@ var badInputs = []struct{ name, in, want string }{
 	{"JSON cut off", `{"kind": "List", "apiVersion": "v1", "items": [{"kind": "Node"`, `f:1:63: JSON ends where "," or "}" should stand`},
 	{"cluster IP twice", badService("  clusterIP: 10.0.0.9\n  ports: [{port: 80}]\n") + "---\n" + strings.Replace(badService("  clusterIP: 10.0.0.9\n  ports: [{port: 81}]\n"), "web", "web2", 1), `f:12:14: Service default/web2: clusterIP 10.0.0.9 is already taken by Service default/web (f:5:14): the API server allocates it once`},
 	{"node port twice", badService("  clusterIP: 10.0.0.8\n  type: NodePort\n  ports: [{port: 80, nodePort: 30080}]\n") + "---\n" + strings.Replace(badService("  clusterIP: 10.0.0.9\n  type: NodePort\n  ports: [{port: 81, nodePort: 30080}]\n"), "web", "web2", 1), `f:15:32: Service default/web2: nodePort 30080/TCP is already taken by Service default/web (f:7:32): the API server allocates it once`},
+	{"old Macintosh line ends", "kind: Node\r---\rkind: Node\r", `f:1: more than one document between two markers`},
 	{"undefined alias", "apiVersion: v1\nkind: *x\n", `f:2:`},
 	{"alias of itself", "apiVersion: v1\nkind: List\nitems: &a [*a]\n", `f:3:`},
 }

@@ -26,6 +26,9 @@ type blockReader struct {
 // readBlock reads a document, or reports false where the library must.
 func (d document) readBlock(a *arena) (*node, bool) {
 	a.reset(freeNodes + len(d.text)/blockBytes)
+	if strings.IndexByte(d.text, '\r') >= 0 && strings.Count(d.text, "\r") != strings.Count(d.text, "\r\n") {
+		return nil, false // a carriage return alone breaks lines, too
+	}
 	b := blockReader{s: d.text, arena: a, line: d.firstLine - 1, ascii: true}
 	for i := 0; i < len(b.s); i++ {
 		if b.s[i] >= utf8.RuneSelf {

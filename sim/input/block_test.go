@@ -102,6 +102,7 @@ var blockSeeds = []struct{ edge, text string }{
 	{"quoted keys", "'a': 1\n\"b\": 2\n'c' : 3\n"},
 	{"a word that begins like a marker", "---#\n0:"},
 	{"a colon alone", " :"},
+	{"a carriage return alone", "#\r0\n0:"},
 	{"empty key", ": 1\n'': 2\n"},
 	{"line breaks of YAML 1.1", "a: x\u0085y\n"},
 }

@@ -2,6 +2,7 @@ package input
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"strings"
 
@@ -30,6 +31,9 @@ func (d document) parseAnyYAML(a *arena) (*node, error) {
 	}
 	if err != nil {
 		return nil, d.yamlError(err)
+	}
+	if err := loader.Load(new(yaml.Node)); err != io.EOF {
+		return nil, d.file.fault(d.lines(1, 0), "more than one document between two markers: do line ends consist of carriage returns alone?")
 	}
 	a.reset(most)
 	c := converter{doc: d, arena: a, open: map[*yaml.Node]bool{}}
