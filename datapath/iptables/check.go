@@ -148,26 +148,26 @@ func cycle(stack []frame, to string) []string {
 
 func checkRule(r *Rule, t TableID, reached hookMask) error {
 	for _, m := range r.Matches {
-		if err := checkPart("match "+m.Name(), m, r, t, reached); err != nil {
+		if err := checkPart("match ", m, r, t, reached); err != nil {
 			return err
 		}
 	}
 	if r.Target != nil {
-		return checkPart("target "+r.Target.Name(), r.Target, r, t, reached)
+		return checkPart("target ", r.Target, r, t, reached)
 	}
 	return nil
 }
 
-func checkPart(what string, part any, r *Rule, t TableID, reached hookMask) error {
+func checkPart(kind string, part interface{ Name() string }, r *Rule, t TableID, reached hookMask) error {
 	if q, ok := part.(requirer); ok {
 		q := q.require()
 		switch {
 		case q.tables != 0 && q.tables&(1<<t) == 0:
-			return errors.New(what + " is not valid in table " + t.String())
+			return errors.New(kind + part.Name() + " is not valid in table " + t.String())
 		case q.hooks != 0 && reached&^q.hooks != 0:
-			return errors.New(what + " is not valid in chains reached from " + (reached &^ q.hooks).String())
+			return errors.New(kind + part.Name() + " is not valid in chains reached from " + (reached &^ q.hooks).String())
 		case q.proto != 0 && (r.Proto != q.proto || r.NotProto):
-			return errors.New(what + " requires -p " + protocolName(q.proto))
+			return errors.New(kind + part.Name() + " requires -p " + protocolName(q.proto))
 		}
 	}
 	if c, ok := part.(checker); ok {

@@ -3,7 +3,6 @@ package iptables
 import (
 	"strings"
 
-	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -32,6 +31,14 @@ var shortOptions = map[byte]int8{
 	'V': 0, 'h': -1, 'o': 1, 'p': 1, 's': 1, 'd': 1, 'j': 1, 'i': 1, 'f': 0, 'v': 0, 'w': -1, 'W': 1, 'n': 0, 't': 1,
 	'm': 1, 'x': 0, 'c': 1, 'g': 1, '4': 0, '6': 0,
 }
+
+// letterOptions spells each one-letter option.
+var letterOptions = func() (names [128]string) {
+	for c := range names {
+		names[c] = "-" + string(rune(c))
+	}
+	return names
+}()
 
 // ruleParser reads one iptables command, as do_parse does (iptables/xshared.c, v1.8.9). It is reused from line to line.
 type ruleParser struct {
@@ -133,13 +140,13 @@ func (r *ruleParser) long(name string, invert bool) error {
 		return refuse("--"+spec.name, "takes no argument", value)
 	case !has && spec.args > 0:
 		var err error
-		if o.arg, err = r.argument("--" + spec.name); err != nil {
+		if o.arg, err = r.argument("--", spec.name); err != nil {
 			return err
 		}
 	}
 	if spec.args == 2 {
 		var err error
-		if o.arg2, err = r.argument("--" + spec.name); err != nil {
+		if o.arg2, err = r.argument("--", spec.name); err != nil {
 			return err
 		}
 	}
@@ -177,7 +184,7 @@ func (r *ruleParser) shorts(s string, invert bool) error {
 		if n < 0 {
 			return r.general(s[i], "", false, invert)
 		}
-		arg, err := r.argument("-" + s[i:i+1])
+		arg, err := r.argument("-", s[i:i+1])
 		if err != nil {
 			return err
 		}
@@ -186,9 +193,9 @@ func (r *ruleParser) shorts(s string, invert bool) error {
 	return nil
 }
 
-func (r *ruleParser) argument(opt string) (string, error) {
+func (r *ruleParser) argument(dashes, opt string) (string, error) {
 	if r.next >= len(r.args) {
-		return "", refuse(opt, "requires an argument", "")
+		return "", refuse(dashes+opt, "requires an argument", "")
 	}
 	r.next++
 	return r.args[r.next-1].text, nil
@@ -217,7 +224,7 @@ func (r *ruleParser) once(bit uint32, opt string) error {
 
 // general handles one of iptables' own options, by its letter.
 func (r *ruleParser) general(c byte, arg string, has, invert bool) (err error) {
-	opt := "-" + string(c)
+	opt := letterOptions[c&127]
 	if invert && strings.IndexByte("psdiof", c) < 0 {
 		return refuse(opt, "unexpected ! flag before", arg)
 	}
@@ -295,164 +302,4 @@ func (r *ruleParser) general(c byte, arg string, has, invert bool) (err error) {
 		r.help = true
 	}
 	return err
-}
-
-func (r *ruleParser) setCommand(c byte, arg string, has bool) error {
-	opt := "-" + string(c)
-	if r.command != 0 && !(c == 'Z' && r.command == 'L') {
-		return refuse(opt, "cannot be used with -"+string(r.command), "")
-	}
-	r.command = c
-	if !has {
-		arg, has = r.more()
-		if !has {
-			return nil // every chain
-		}
-	}
-	if len(arg) > maxChainName {
-		return refuse(opt, "chain names have at most 28 characters", arg)
-	}
-	r.chain = arg
-	switch c {
-	case 'N':
-		return checkNewChain(arg)
-	case 'I':
-		return r.ruleNumber(opt, false)
-	case 'R':
-		return r.ruleNumber(opt, true)
-	case 'D':
-		return r.ruleNumber(opt, false)
-	case 'P':
-		p, ok := r.more()
-		if !ok {
-			return refuse(opt, "requires a chain and a policy", "")
-		}
-		r.policy = p
-	case 'E':
-		n, ok := r.more()
-		if !ok {
-			return refuse(opt, "requires an old and a new chain name", "")
-		}
-		r.newName = n
-		return checkNewChain(n)
-	case 'Z', 'L', 'S':
-		if n, ok := r.more(); ok {
-			k, ok := parseUint(n, 1<<31-1)
-			if !ok || k == 0 {
-				return refuse(opt, "invalid rule number", n)
-			}
-			r.number = int(k)
-		}
-	}
-	return nil
-}
-
-func (r *ruleParser) ruleNumber(opt string, must bool) error {
-	n, ok := r.more()
-	if !ok {
-		if must {
-			return refuse(opt, "requires a rule number", "")
-		}
-		return nil
-	}
-	k, ok := parseUint(n, 1<<31-1)
-	if !ok || k == 0 {
-		return refuse(opt, "invalid rule number", n)
-	}
-	r.number = int(k)
-	return nil
-}
-
-func (r *ruleParser) setCounters(arg string) error {
-	if err := r.once(gaveC, "-c"); err != nil {
-		return err
-	}
-	p, b, both := strings.Cut(arg, ",")
-	if !both {
-		var ok bool
-		if b, ok = r.more(); !ok {
-			return refuse("-c", "requires a packet and a byte counter", arg)
-		}
-	}
-	x, ok1 := parseUint(p, 1<<64-1)
-	y, ok2 := parseUint(b, 1<<64-1)
-	if !ok1 || !ok2 {
-		return refuse("-c", "counter is not numeric", arg)
-	}
-	r.counters = Counters{x, y}
-	return nil
-}
-
-// needsRule reports whether the command carries a rule.
-func (r *ruleParser) needsRule() bool {
-	switch r.command {
-	case 'A', 'I', 'C', 'R':
-		return true
-	case 'D':
-		return r.number == 0
-	}
-	return false
-}
-
-func (r *ruleParser) finish() error {
-	if r.command == 0 {
-		return refuse("", "no command specified", "")
-	}
-	for i := range r.loaded {
-		if err := r.loaded[i].to.finish(r); err != nil {
-			return err
-		}
-	}
-	if !r.needsRule() {
-		return nil
-	}
-	if h, ok := netfilter.ParseHook(r.chain); ok {
-		if r.gave&gaveO != 0 && (h == netfilter.PreRouting || h == netfilter.Input) {
-			return refuse("-o", "cannot be used with "+r.chain, "")
-		}
-		if r.gave&gaveI != 0 && (h == netfilter.PostRouting || h == netfilter.Output) {
-			return refuse("-i", "cannot be used with "+r.chain, "")
-		}
-	}
-	return r.resolveJump()
-}
-
-// rules builds the rules that the command describes: one, or one for each pair of listed addresses, sources outermost.
-func (r *ruleParser) rules(text string, pos Position) []*Rule {
-	matches := make([]Match, 0, len(r.loaded))
-	for i := range r.loaded {
-		if m := r.loaded[i].match; m != nil {
-			matches = append(matches, m)
-		}
-	}
-	if len(matches) == 0 {
-		matches = nil
-	}
-	base := Rule{Header: r.header, Matches: matches, Counters: r.counters, Pos: pos, Text: text, Target: r.goal()}
-	if len(r.src) <= 1 && len(r.dst) <= 1 {
-		if len(r.src) == 1 {
-			base.Src = r.src[0]
-		}
-		if len(r.dst) == 1 {
-			base.Dst = r.dst[0]
-		}
-		return []*Rule{&base}
-	}
-	base.Text = ""
-	src, dst := r.src, r.dst
-	if len(src) == 0 {
-		src = []Address{{}}
-	}
-	if len(dst) == 0 {
-		dst = []Address{{}}
-	}
-	var out []*Rule
-	for _, s := range src {
-		for _, d := range dst {
-			one := base
-			one.Src, one.Dst = s, d
-			out = append(out, &one)
-		}
-	}
-	return out
 }

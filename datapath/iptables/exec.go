@@ -50,7 +50,7 @@ func (rs *Ruleset) Exec(args string) error {
 
 // apply does what a parsed command says to the table under change.
 func (tx *transaction) apply(p *ruleParser, text string, pos Position) error {
-	op := "-" + string(p.command)
+	op := letterOptions[p.command&127]
 	fail := func(err error) error { return &ChainError{op, tx.table.ID, p.chain, err} }
 	var c *Chain
 	if p.chain != "" && p.command != 'N' {

@@ -113,15 +113,14 @@ func (r *ruleParser) findOption(name string) (l *loaded, spec *optionSpec, index
 
 // give hands an option to the extension that owns it.
 func (r *ruleParser) give(l *loaded, spec *optionSpec, o *option) error {
-	construct := "--" + spec.name
 	if o.invert && spec.noInvert {
-		return refuse(construct, "cannot be inverted", "")
+		return refuse("--"+spec.name, "cannot be inverted", "")
 	}
 	o.name = spec.canonical()
 	for k := range l.ext.options {
 		if s := &l.ext.options[k]; s.canonical() == o.name {
 			if l.seen&(1<<k) != 0 {
-				return refuse(l.ext.name+" "+construct, "can only be used once", o.arg)
+				return refuse(l.ext.name+" --"+spec.name, "can only be used once", o.arg)
 			}
 			l.seen |= 1 << k
 			break
