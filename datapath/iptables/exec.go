@@ -40,9 +40,10 @@ func (rs *Ruleset) Exec(args string) error {
 	switch p.command {
 	case 'C', 'L', 'S':
 		return nil
-	}
-	if _, err := tx.check(rs.Family); err != nil {
-		return err
+	case 'A', 'I', 'R': // nothing else can make a table that the kernel refuses
+		if _, err := tx.check(rs.Family); err != nil {
+			return err
+		}
 	}
 	rs.put(tx.table)
 	return nil
@@ -60,6 +61,10 @@ func (tx *transaction) apply(p *ruleParser, text string, pos Position) error {
 		if p.command != 'C' && p.command != 'L' && p.command != 'S' {
 			c = tx.write(p.chain)
 		}
+	}
+	switch p.command {
+	case 'A', 'I', 'R', 'D', 'F', 'E':
+		tx.refs = nil
 	}
 	switch p.command {
 	case 'A':

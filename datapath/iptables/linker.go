@@ -15,18 +15,25 @@ type linker struct {
 	before *linkedTable
 	ifaces map[Interface]int32
 
-	keep map[*Rule]int32 // rules of the chain's predecessor, by where they are in its table
+	keep  map[*Rule]int32 // rules of the chain's predecessor, by where they are in its table
+	shift int32           // where the same chain was before, less where it is now; noShift when it was changed
 }
+
+const noShift = 1<<31 - 1
 
 func (k *linker) chain(i int32) error {
 	c := &k.t.chains[i]
-	k.keep = nil
+	k.keep, k.shift = nil, noShift
 	if k.before != nil {
 		if j, ok := k.before.byName[c.src.Name]; ok {
 			was := k.before.chains[j]
-			k.keep = make(map[*Rule]int32, was.last-was.first)
-			for n := was.first; n < was.last; n++ {
-				k.keep[k.before.refs[n]] = n
+			if was.src == c.src {
+				k.shift = was.first - c.first
+			} else {
+				k.keep = make(map[*Rule]int32, was.last-was.first)
+				for n := was.first; n < was.last; n++ {
+					k.keep[k.before.refs[n]] = n
+				}
 			}
 			if c.src.Builtin && was.src.Counters == c.src.Counters {
 				k.t.pcount[c.src.Hook] = k.before.pcount[c.src.Hook]
@@ -48,9 +55,13 @@ func (k *linker) rule(chain int32, r *Rule) error {
 	n := int32(len(t.rules))
 	was := int32(-1)
 	t.count[n] = r.Counters
-	if j, ok := k.keep[r]; ok {
+	if k.shift != noShift {
+		was = n + k.shift
+	} else if j, ok := k.keep[r]; ok {
 		was = j
-		t.count[n] = k.before.count[j]
+	}
+	if was >= 0 {
+		t.count[n] = k.before.count[was]
 	}
 	t.rules = append(t.rules, linkedRule{chain: chain, proto: r.Proto, in: -1, out: -1, evals: int32(len(t.evals))})
 	t.refs = append(t.refs, r)

@@ -140,6 +140,7 @@ func (in *restorer) declare(s string) error {
 		c = in.tx.write(name)
 		c.Rules = nil
 		c.Pos = in.pos()
+		in.tx.refs = nil
 	default:
 		return &ChainError{":", in.tx.table.ID, name, ErrChainExists}
 	}

@@ -187,6 +187,7 @@ func (p Position) wrap(err error) error {
 type transaction struct {
 	table *Table
 	owned map[*Chain]bool
+	refs  map[string]int // rules that jump or go to each chain; nil when not counted since the last change
 }
 
 func (rs *Ruleset) begin(id TableID) *transaction {
@@ -233,13 +234,15 @@ func (tx *transaction) flushAll() {
 
 // links counts the rules that jump or go to a chain.
 func (tx *transaction) links(name string) int {
-	n := 0
-	for _, c := range tx.table.chains {
-		for _, r := range c.Rules {
-			if j, ok := r.Target.(*Jump); ok && j.Chain == name {
-				n++
+	if tx.refs == nil {
+		tx.refs = map[string]int{}
+		for _, c := range tx.table.chains {
+			for _, r := range c.Rules {
+				if j, ok := r.Target.(*Jump); ok {
+					tx.refs[j.Chain]++
+				}
 			}
 		}
 	}
-	return n
+	return tx.refs[name]
 }

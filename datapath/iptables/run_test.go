@@ -369,3 +369,51 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations a walk", a)
 	}
 }
+
+// TestRecentSeconds is trap 7: an age of exactly --seconds still matches, counted in timer ticks; and trap 5: --rcheck does not renew.
+func TestRecentSeconds(t *testing.T) {
+	n := newNode(t, packet.IPv6, "*filter\n-A INPUT -m recent --rcheck --seconds 4 --name L -j DROP\n-A OUTPUT -m recent --set --name L\nCOMMIT\n",
+		LinkEnv{HZ: 100})
+	p := pkt(packet.UDP, "[fd00::1]:1", "[fd00::2]:2")
+	n.w.Now = 1005 * time.Millisecond // tick 100
+	n.run(Filter, netfilter.Output, p)
+	for _, c := range []struct {
+		at   time.Duration
+		want netfilter.Verdict
+	}{{3 * time.Second, netfilter.Drop}, {5009 * time.Millisecond, netfilter.Drop}, {5010 * time.Millisecond, netfilter.Accept}} {
+		n.w.Now = c.at
+		if v, _ := n.run(Filter, netfilter.Input, p); v != c.want {
+			t.Errorf("at %v: %v, want %v", c.at, v, c.want)
+		}
+	}
+}
+
+// TestNoTrack: --notrack asks for no connection tracking; a zone is not modelled.
+func TestNoTrack(t *testing.T) {
+	n := newNode(t, packet.IPv4, "*raw\n-A PREROUTING -p udp -j CT --notrack\n-A PREROUTING -p tcp -j NOTRACK\n-A PREROUTING -j CT --zone 3\nCOMMIT\n", LinkEnv{})
+	n.l.Run(&n.w, Raw, netfilter.PreRouting, pkt(packet.UDP, "1.1.1.1:1", "2.2.2.2:2"))
+	if !n.w.NoTrack || n.w.Unmodelled == nil {
+		t.Errorf("notrack %v, zone %v", n.w.NoTrack, n.w.Unmodelled)
+	}
+}
+
+// TestConnmark: saved on the connection, restored on a later packet, by masks (xt_connmark.c).
+func TestConnmark(t *testing.T) {
+	n := newNode(t, packet.IPv4, `*mangle
+-A PREROUTING -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff
+-A OUTPUT -j CONNMARK --restore-mark
+-A OUTPUT -m connmark --mark 0x12
+-A FORWARD -j CONNMARK --set-xmark 0x1/0xf
+COMMIT
+`, LinkEnv{})
+	n.w.Conn, n.w.Info = &conntrack.Conn{Mark: 0x300}, conntrack.New
+	p := pkt(packet.TCP, "1.1.1.1:1", "2.2.2.2:2")
+	p.Mark = 0x4012
+	n.l.Run(&n.w, Mangle, netfilter.PreRouting, p)
+	n.l.Run(&n.w, Mangle, netfilter.Forward, p)
+	q := pkt(packet.TCP, "1.1.1.1:1", "2.2.2.2:2")
+	n.l.Run(&n.w, Mangle, netfilter.Output, q)
+	if n.w.Conn.Mark != 0x311 || q.Mark != 0x311 || n.counts(t, Mangle, "OUTPUT") != "1 0 policy 1" {
+		t.Errorf("connection %#x, packet %#x, %s", n.w.Conn.Mark, q.Mark, n.counts(t, Mangle, "OUTPUT"))
+	}
+}
