@@ -16,27 +16,39 @@ func (st *Store) Print(now time.Duration) string {
 	var b strings.Builder
 	for _, n := range st.order {
 		if st.sets[n].Type != ListSet {
-			st.sets[n].print(&b, now, false)
+			st.sets[n].print(&b, now, false, Save)
 		}
 	}
 	for _, n := range st.order { // lists name other sets, so they come last
 		if st.sets[n].Type == ListSet {
-			st.sets[n].print(&b, now, false)
+			st.sets[n].print(&b, now, false, Save)
 		}
 	}
 	return b.String()
 }
 
+// Style says how networks are spelled.
+type Style uint8
+
+// The styles.
+const (
+	Save   Style = iota // as the kernel prints them: one that is a single address goes without its length
+	Native              // as kube-proxy passes them: always with their length
+)
+
 // PrintNormalised prints the sets by name and their entries by text, without bucketsize and initval.
-func (st *Store) PrintNormalised(now time.Duration) string {
+func (st *Store) PrintNormalised(now time.Duration) string { return st.PrintStyled(now, Save) }
+
+// PrintStyled is PrintNormalised in a style.
+func (st *Store) PrintStyled(now time.Duration, style Style) string {
 	var b strings.Builder
 	for _, n := range slices.Sorted(slices.Values(st.order)) {
-		st.sets[n].print(&b, now, true)
+		st.sets[n].print(&b, now, true, style)
 	}
 	return b.String()
 }
 
-func (s *Set) print(b *strings.Builder, now time.Duration, normal bool) {
+func (s *Set) print(b *strings.Builder, now time.Duration, normal bool, style Style) {
 	fmt.Fprintf(b, "create %s %s", s.Name, s.Type)
 	for _, o := range s.header {
 		if normal && (o.name == "bucketsize" || o.name == "initval") {
@@ -53,7 +65,7 @@ func (s *Set) print(b *strings.Builder, now time.Duration, normal bool) {
 		if x == nil || x.expires != 0 && x.expires <= now {
 			continue
 		}
-		lines = append(lines, "add "+s.Name+" "+s.text(x, now)+"\n")
+		lines = append(lines, "add "+s.Name+" "+s.text(x, now, style)+"\n")
 	}
 	if normal {
 		slices.Sort(lines)
@@ -63,8 +75,8 @@ func (s *Set) print(b *strings.Builder, now time.Duration, normal bool) {
 	}
 }
 
-func (s *Set) text(x *element, now time.Duration) string {
-	t := s.Spell(x.Entry)
+func (s *Set) text(x *element, now time.Duration, style Style) string {
+	t := s.SpellAs(x.Entry, style)
 	if s.timed {
 		left := time.Duration(0)
 		if x.expires > 0 {
@@ -85,7 +97,10 @@ func (s *Set) text(x *element, now time.Duration) string {
 }
 
 // Spell prints an entry as ipset does.
-func (s *Set) Spell(e Entry) string {
+func (s *Set) Spell(e Entry) string { return s.SpellAs(e, Save) }
+
+// SpellAs prints an entry in a style.
+func (s *Set) SpellAs(e Entry, style Style) string {
 	if s.Type == ListSet {
 		return e.Member
 	}
@@ -97,7 +112,11 @@ func (s *Set) Spell(e Entry) string {
 			if i > 0 {
 				a = e.B
 			}
-			out = append(out, spellPrefix(a))
+			if p == partNet && style == Native {
+				out = append(out, a.String())
+			} else {
+				out = append(out, spellPrefix(a))
+			}
 		case partPort:
 			out = append(out, s.spellPort(e))
 		case partIface:

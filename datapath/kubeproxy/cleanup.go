@@ -30,6 +30,8 @@ func Cleanup(mode service.Mode, families []packet.Family, h Host) (Result, error
 		for _, f := range families {
 			r.cleanIPTables(f)
 		}
+	case service.ModeIPVS:
+		r.cleanIPVS(families)
 	default:
 		return Result{}, &UnsupportedModeError{Mode: mode}
 	}

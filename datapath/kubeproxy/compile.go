@@ -14,6 +14,8 @@ type Program struct {
 	Ops    []datapath.Op
 	Rules  *iptables.Ruleset
 	Log    []string
+
+	host *RulesHost
 }
 
 // Compile starts a proxier on an empty node, syncs once and returns what is there then.
@@ -34,5 +36,5 @@ func Compile(s service.State, mode service.Mode, f packet.Family, profile datapa
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules[f], Log: append(start.Log, r.Log...)}, nil
+	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules[f], Log: append(start.Log, r.Log...), host: h}, nil
 }

@@ -1,12 +1,14 @@
 package kubeproxy
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/route"
 )
 
 // NodeHost lets a proxier work on a model node.
@@ -36,20 +38,31 @@ func (h NodeHost) UDPFlows(f packet.Family) []Flow {
 	return out
 }
 
-// RulesHost is a host without packets: rule sets and a list of flows.
+// RulesHost is a host without packets: rule sets, a list of flows, and what the ipvs mode makes.
 type RulesHost struct {
-	Rules map[packet.Family]*iptables.Ruleset
-	Flows []Flow
+	Rules   map[packet.Family]*iptables.Ruleset
+	Flows   []Flow
+	Sets    *ipset.Store
+	IPVS    *ipvs.Table
+	Routes  *route.Table // interfaces and their addresses
+	Sysctls map[string]string
 }
 
 // NewRulesHost returns a host with empty tables.
 func NewRulesHost() *RulesHost {
-	return &RulesHost{Rules: map[packet.Family]*iptables.Ruleset{
-		packet.IPv4: iptables.NewRuleset(packet.IPv4), packet.IPv6: iptables.NewRuleset(packet.IPv6),
-	}}
+	h := &RulesHost{
+		Rules: map[packet.Family]*iptables.Ruleset{
+			packet.IPv4: iptables.NewRuleset(packet.IPv4), packet.IPv6: iptables.NewRuleset(packet.IPv6),
+		},
+		Sets: ipset.NewStore(), IPVS: ipvs.NewTable(ipvs.DefaultSysctls()), Routes: route.New(), Sysctls: map[string]string{},
+	}
+	h.Sets.InUse = func(name string) bool {
+		return h.Rules[packet.IPv4].UsesSet(name) || h.Rules[packet.IPv6].UsesSet(name)
+	}
+	return h
 }
 
-// Run applies operations on tables and flows; sysctls are taken and forgotten.
+// Run applies operations on tables and flows; sysctls are kept and have no effect.
 func (h *RulesHost) Run(op datapath.Op) error {
 	switch op := op.(type) {
 	case datapath.IPTablesExec:
@@ -67,8 +80,9 @@ func (h *RulesHost) Run(op datapath.Op) error {
 		}
 		h.Flows = kept
 	case datapath.Sysctl:
+		h.Sysctls[op.Key] = op.Value
 	default:
-		return fmt.Errorf("%s: only tables and flows are here", op.Command())
+		return h.runIPVS(op)
 	}
 	return nil
 }

@@ -34,5 +34,5 @@ func Rules(sources []input.Source, o Options, f packet.Family, save bool) (text 
 	if save {
 		style = iptables.Save
 	}
-	return k.Rules.PrintNormalised(style), s.Warnings, nil
+	return k.Print(style), s.Warnings, nil
 }
