@@ -93,7 +93,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.fromEnvironment(c.Flags()) }
 	root.AddCommand(
 		a.rulesCommand(), a.fmtDumpCommand(), a.traceCommand(), a.explainCommand(), a.runCommand(), a.validateCommand(),
-		a.replayCommand(), a.syncCommand(), a.demoCommand(), a.versionCommand(),
+		a.replayCommand(), a.syncCommand(), a.dnsCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())

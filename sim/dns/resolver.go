@@ -1,0 +1,317 @@
+package dns
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Libc is the resolver a program uses.
+type Libc string
+
+// The resolvers told apart. They differ in the order of names, in when the search goes on and in what a truncated answer
+// makes them do.
+const (
+	Glibc   Libc = "glibc"
+	Musl    Libc = "musl"       // 1.2.4 and later: truncated answers are asked for again over TCP
+	OldMusl Libc = "musl-1.2.3" // takes the addresses that a truncated answer holds
+	Go      Libc = "go"         // the resolver of Go's package net
+)
+
+// ParseLibc reads the name of a resolver; "" is glibc.
+func ParseLibc(s string) (Libc, error) {
+	switch l := Libc(s); l {
+	case "":
+		return Glibc, nil
+	case Glibc, Musl, OldMusl, Go:
+		return l, nil
+	}
+	return "", fmt.Errorf("%q is not a resolver: glibc, musl, musl-1.2.3 and go are", s)
+}
+
+// How a lookup ends without an answer.
+var (
+	ErrNotFound = errors.New("no such name")
+	ErrNoData   = errors.New("the name exists, without an answer of that type")
+	ErrTryAgain = errors.New("no server gave an answer: try again")
+	ErrBadName  = errors.New("not a domain name")
+)
+
+// Exchange sends one query to a nameserver and returns its answer, or nil when none comes.
+type Exchange func(server netip.Addr, t Transport, m *dns.Msg) *dns.Msg
+
+// Resolver asks as a program in a Pod does (RFC 1034; glibc resolv/res_query.c and res_send.c; musl
+// src/network/lookup_name.c and res_msend.c; Go net/dnsclient_unix.go). Answers come at once; only waiting takes time.
+type Resolver struct {
+	Conf     ResolvConf
+	Libc     Libc
+	Exchange Exchange
+	// Types asked for. None: A and AAAA together, the first that has an address ends the search.
+	Types []uint16
+	// Exact asks for the name alone, without the search list.
+	Exact bool
+
+	waited time.Duration // how long the last lookup waited for answers
+}
+
+// Query is one question sent and what came back.
+type Query struct {
+	At        time.Duration // since the lookup began
+	Server    netip.Addr
+	Transport Transport
+	Name      string
+	Type      uint16
+	Answer    *dns.Msg // nil: no answer came
+}
+
+// outcome is what the answers for one name come to.
+type outcome uint8
+
+const (
+	found outcome = iota
+	nameError
+	noData
+	serverFailure
+	refused
+	timeout
+)
+
+// Lookup asks for a name and returns every query in order, and the records that answer it. The error is nil or one of the
+// four above.
+func (r *Resolver) Lookup(name string) ([]Query, []dns.RR, error) {
+	if len(r.Types) == 0 {
+		r.Types = []uint16{dns.TypeA, dns.TypeAAAA}
+	}
+	l := &run{Resolver: r}
+	defer func() { r.waited = l.at }()
+	if _, ok := dns.IsDomainName(name); !ok || name == "" || strings.HasPrefix(name, ".") && name != "." || strings.Contains(name, "..") {
+		return nil, nil, ErrBadName
+	}
+	names, asIs := r.names(name)
+	if len(names) == 0 {
+		return nil, nil, ErrBadName
+	}
+	sawNoData, sawFailure := false, false
+	for i := 0; i < len(names); i++ {
+		answers, o := l.ask(names[i])
+		switch {
+		case o == found:
+			return l.queries, answers, nil
+		case o == noData:
+			sawNoData = true
+			if r.musl() {
+				return l.queries, nil, ErrNoData
+			}
+		case o == nameError:
+		case r.musl():
+			return l.queries, nil, ErrTryAgain
+		default:
+			sawFailure = true
+			if r.Libc == Glibc && o != serverFailure && i < asIs {
+				i = asIs - 1 // the suffixes end: on to the name as it is
+			} else if r.Libc == Glibc && o != serverFailure && i > asIs {
+				return l.queries, nil, l.end(sawNoData, sawFailure)
+			}
+		}
+	}
+	return l.queries, nil, l.end(sawNoData, sawFailure)
+}
+
+func (r *Resolver) musl() bool { return r.Libc == Musl || r.Libc == OldMusl }
+
+// end is the error of a lookup whose names are used up: glibc prefers "no data" to "try again", and both to "not found"
+// (res_query.c, the end of __res_context_search). Go reports the last name's failure; that differs in words alone.
+func (l *run) end(sawNoData, sawFailure bool) error {
+	switch {
+	case sawNoData:
+		return ErrNoData
+	case sawFailure:
+		return ErrTryAgain
+	}
+	return ErrNotFound
+}
+
+// maxName is the longest name with its dot at the end that fits into a message.
+const maxName = 254
+
+// names are the names to ask for in order, and the index of the name as it is.
+func (r *Resolver) names(name string) (list []string, asIs int) {
+	full := dns.Fqdn(name)
+	if len(full) > maxName {
+		return nil, 0
+	}
+	if r.Exact || strings.HasSuffix(name, ".") {
+		return []string{full}, 0
+	}
+	first := strings.Count(name, ".") >= r.Conf.Ndots
+	if first {
+		list = append(list, full)
+		if r.musl() {
+			return list, 0
+		}
+	}
+	for _, s := range r.Conf.Search {
+		long := full + dns.Fqdn(s)
+		if s == "." {
+			long = full
+		}
+		if len(long) > maxName {
+			switch {
+			case r.Libc == Go:
+				continue
+			case r.musl():
+				return list, 0 // and the name as it is is not asked for
+			}
+			break
+		}
+		list = append(list, long)
+	}
+	if !first {
+		list = append(list, full)
+		asIs = len(list) - 1
+	}
+	return list, asIs
+}
+
+// run is one lookup under way.
+type run struct {
+	*Resolver
+	at      time.Duration
+	queries []Query
+	id      uint16
+}
+
+// ask asks for every type of one name until each is answered, and tells what that comes to. Queries that no server answers,
+// or with a failure or a refusal, are sent again as often as the resolver does.
+func (l *run) ask(name string) ([]dns.RR, outcome) {
+	answers := make([]*dns.Msg, len(l.Types))
+	servers := l.Conf.Nameservers
+	if len(servers) == 0 {
+		servers = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})} // resolv.conf(5): the name server on the local machine
+	}
+	last := timeout
+	for range max(1, l.Conf.Attempts) {
+		for _, server := range servers {
+			silent := l.round(server, name, answers, &last)
+			if !slices.Contains(answers, nil) {
+				return l.judge(answers)
+			}
+			if silent {
+				l.at += l.wait()
+			}
+		}
+	}
+	if rrs, o := l.judge(answers); o == found && !l.musl() {
+		return rrs, found // an address for one type is enough
+	}
+	return nil, last
+}
+
+// round sends what is not yet answered to one server, and reports whether the resolver then waits out its time.
+func (l *run) round(server netip.Addr, name string, answers []*dns.Msg, last *outcome) (silent bool) {
+	var queue []int
+	for i, a := range answers {
+		if a == nil {
+			queue = append(queue, i)
+		}
+	}
+	again := 2 * len(queue) // failures that musl asks again at once (res_msend.c, servfail_retry)
+	truncated := false
+	for len(queue) > 0 {
+		i := queue[0]
+		queue = queue[1:]
+		m := l.send(server, UDP, name, l.Types[i])
+		if m != nil && m.Truncated && l.Libc != OldMusl {
+			if truncated = true; l.Libc != Glibc {
+				m = l.send(server, TCP, name, l.Types[i])
+			}
+		}
+		switch {
+		case m == nil:
+			silent, *last = true, timeout
+		case m.Rcode == dns.RcodeSuccess, m.Rcode == dns.RcodeNameError:
+			answers[i] = m
+		case m.Rcode == dns.RcodeServerFailure && l.musl() && again > 0:
+			again--
+			*last = serverFailure
+			queue = append(queue, i)
+		case m.Rcode == dns.RcodeServerFailure:
+			silent, *last = silent || l.musl(), serverFailure
+		default: // musl waits on as if nothing had come
+			silent, *last = silent || l.musl(), refused
+		}
+	}
+	if truncated && l.Libc == Glibc { // one truncated answer makes it send all its questions over TCP (res_send.c, send_vc)
+		for i, t := range l.Types {
+			if m := l.send(server, TCP, name, t); m != nil && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
+				answers[i] = m
+			}
+		}
+	}
+	return silent
+}
+
+// wait is how long a resolver waits for one server: musl divides its whole time among its attempts.
+func (l *run) wait() time.Duration {
+	if l.musl() {
+		return l.Conf.Timeout / time.Duration(max(1, l.Conf.Attempts))
+	}
+	return l.Conf.Timeout
+}
+
+// send sends one query and keeps it with its answer.
+func (l *run) send(server netip.Addr, via Transport, name string, t uint16) *dns.Msg {
+	q := new(dns.Msg)
+	q.SetQuestion(name, t)
+	l.id++
+	q.Id = l.id
+	if l.Libc == Go || l.Libc == Glibc && l.Conf.EDNS0 {
+		q.SetEdns0(1232, false)
+	}
+	m := l.Exchange(server, via, q)
+	l.queries = append(l.queries, Query{l.at, server, via, name, t, m})
+	return m
+}
+
+// judge tells what the answers of one name come to.
+func (l *run) judge(answers []*dns.Msg) ([]dns.RR, outcome) {
+	var out []dns.RR
+	missing := 0
+	for _, a := range answers {
+		if a == nil {
+			continue
+		}
+		if a.Rcode == dns.RcodeNameError {
+			missing++
+			if l.musl() {
+				return nil, nameError // NXDOMAIN for one type is for the name
+			}
+		}
+		out = append(out, usable(a, l.Types)...)
+	}
+	switch {
+	case len(out) > 0:
+		return out, found
+	case missing == len(answers):
+		return nil, nameError
+	}
+	return nil, noData
+}
+
+// usable are the records of an answer that are of a type asked for; CNAMEs on the way are not.
+func usable(m *dns.Msg, types []uint16) (out []dns.RR) {
+	if m.Rcode != dns.RcodeSuccess {
+		return nil
+	}
+	for _, r := range m.Answer {
+		if t := r.Header().Rrtype; slices.Contains(types, t) || types[0] == dns.TypeANY {
+			out = append(out, r)
+		}
+	}
+	return out
+}
