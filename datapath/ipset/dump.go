@@ -1,8 +1,6 @@
 package ipset
 
-import (
-	"strings"
-)
+import "strings"
 
 // ReadDump reads what ipset save printed, what ipset restore is fed, or what ipset list printed (indented or not, several after each
 // other). Errors are *CommandError with file and line.
@@ -10,7 +8,10 @@ func ReadDump(file string, data []byte) (*Store, error) {
 	st := NewStore()
 	text := string(data)
 	if !isListing(text) {
-		return st, st.Restore(0, file, text)
+		if err := st.Restore(0, file, text); err != nil {
+			return nil, err
+		}
+		return st, nil
 	}
 	name, typ, members := "", "", false
 	for n, line := range strings.Split(text, "\n") {

@@ -1,7 +1,6 @@
 package ipset
 
 import (
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -155,11 +154,18 @@ func (s *Set) parsePart(in []Entry, p part, w string, second bool) ([]Entry, err
 		}
 		return multiply(in, 1, func(e *Entry, _ int) { e.Mark = uint32(n) })
 	}
-	m, err := net.ParseMAC(w)
-	if err != nil || len(m) != 6 {
-		return nil, &SyntaxError{"MAC", w, "not an address"}
+	var m packet.MAC
+	for i := range m {
+		bad := len(w) != 17 || i > 0 && w[3*i-1] != ':'
+		if !bad {
+			n, err := strconv.ParseUint(w[3*i:3*i+2], 16, 8)
+			m[i], bad = byte(n), err != nil
+		}
+		if bad {
+			return nil, &SyntaxError{"MAC", w, "not an address"}
+		}
 	}
-	return multiply(in, 1, func(e *Entry, _ int) { e.MAC = packet.MAC(m) })
+	return multiply(in, 1, func(e *Entry, _ int) { e.MAC = m })
 }
 
 func multiply(in []Entry, n int, set func(*Entry, int)) ([]Entry, error) {

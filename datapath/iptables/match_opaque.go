@@ -80,7 +80,6 @@ var opaques = map[string]*opaque{
 	}, require: requirement{proto: 33}},
 	"ecn":        {options: []opaqueOption{{name: "ecn-tcp-cwr"}, {name: "ecn-tcp-ece"}, {name: "ecn-ip-ect", kind: 'n', most: 3}}, must: true},
 	"u32":        {options: []opaqueOption{{name: "u32", kind: 'q'}}, must: true},
-	"ipvs":       {options: []opaqueOption{{name: "ipvs"}, {name: "vproto", kind: 'w'}, {name: "vaddr", kind: 'w'}, {name: "vport", kind: 'n', most: 65535}, {name: "vdir", kind: 'w'}, {name: "vmethod", kind: 'w'}, {name: "vportctl", kind: 'n', most: 65535}}, must: true},
 	"devgroup":   {options: []opaqueOption{{name: "src-group", kind: 'x', most: u32}, {name: "dst-group", kind: 'x', most: u32}}, must: true},
 	"rateest":    {options: []opaqueOption{{name: "rateest", kind: 'w'}, {name: "rateest-bps1", kind: 'w'}, {name: "rateest-gt"}, {name: "rateest-lt"}}, must: true},
 	"osf":        {options: []opaqueOption{{name: "genre", kind: 'w'}, {name: "ttl", kind: 'n', most: 2}, {name: "log", kind: 'n', most: 2}}, must: true, require: requirement{proto: packet.TCP}},
