@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -101,6 +102,8 @@ func checkDestination(k ServiceKey, c DestinationConfig) error {
 		return ErrMixedFamilies
 	case c.Weight < 0:
 		return ErrNegativeWeight
+	case c.Weight > math.MaxInt32:
+		return ErrBadValue
 	case c.Lower > c.Upper:
 		return ErrThresholds
 	case c.Forward > DirectRoute:

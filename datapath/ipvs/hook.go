@@ -252,6 +252,28 @@ func (t *Table) isServer(proto packet.Protocol, a netip.AddrPort) bool {
 // Handled reports whether IPVS has dealt with a packet, as -m ipvs asks.
 func (t *Table) Handled(p *packet.Packet) bool { return p.Internal }
 
+// Entry describes the entry of a request that IPVS has dealt with, as -m ipvs looks it up: by the packet as it goes on to
+// the server (ip_vs_proto.h, conn_out_get of an inverted header).
+func (t *Table) Entry(p *packet.Packet) (netfilter.IPVSEntry, bool) {
+	c := t.conns.out(p.Proto, p.Src, p.Dst)
+	if c == nil {
+		return netfilter.IPVSEntry{}, false
+	}
+	e := netfilter.IPVSEntry{Virtual: c.Virtual, Method: netfilter.IPVSMasquerade}
+	switch c.Forward {
+	case DirectRoute:
+		e.Method = netfilter.IPVSGate
+	case Tunnel:
+		e.Method = netfilter.IPVSTunnel
+	case LocalNode, Bypass:
+		e.Method = netfilter.IPVSOther
+	}
+	if c.Control != nil {
+		e.Control = c.Control.Virtual
+	}
+	return e, true
+}
+
 // refuse tells the sender that nobody serves the port.
 func (t *Table) refuse(w *netfilter.Walk, p *packet.Packet, why string) Result {
 	w.Rejection.With = "icmp-port-unreachable"

@@ -559,3 +559,62 @@ func matrix(t *testing.T, f func(t *testing.T, proto packet.Protocol, v6 bool)) 
 		}
 	}
 }
+
+func TestEntriesUnderATemplateAreNotRescheduled(t *testing.T) {
+	l := tcpLab(t, "rr", persist(time.Minute))
+	l.add(1, 1)
+	l.add(2, 1)
+	f, s := l.open(1)
+	l.rst(f)
+	l.send(f, packet.SYN, 0)
+	l.want("server", number(f.server), s)
+	l.want("entries", len(l.tab.Conns()), 2) // with the template: the old entry goes on
+}
+
+// Replies of a DR server that pass here make the director see both sides (IP_VS_CONN_F_NOOUTPUT is cleared).
+func TestDirectRoutingSeesOneSideOnly(t *testing.T) {
+	for _, c := range []struct {
+		reply bool
+		want  string
+	}{{false, "FIN_WAIT"}, {true, "CLOSE_WAIT"}} {
+		l := tcpLab(t, "rr")
+		l.check(l.tab.AddDestination(l.key, DestinationConfig{Addr: withPort(l.server(1), 80), Weight: 1, Forward: DirectRoute}))
+		f := &labFlow{src: l.client(1), dst: l.virtual()}
+		l.send(f, packet.SYN, 0)
+		if c.reply {
+			p := packet.Packet{Src: l.virtual(), Dst: f.src, Proto: packet.TCP, TCPFlags: packet.SYN | packet.ACK}
+			l.w.Hook = netfilter.Forward
+			l.tab.Reply(l.w, &p)
+			l.want("source", p.Src, l.virtual())
+		}
+		l.send(f, packet.ACK, 0)
+		l.send(f, packet.FIN|packet.ACK, 0)
+		l.want("state after the client's FIN", l.tab.Conns()[0].StateName(), c.want)
+	}
+}
+
+func TestReuseModeTwoReschedulesFINWAITOfOneSidedEntries(t *testing.T) {
+	for _, c := range []struct{ mode, want string }{{"1", "2"}, {"2", "1"}} {
+		l := tcpLab(t, "rr")
+		l.check(l.tab.SetSysctl("conn_reuse_mode", c.mode))
+		for i := 1; i <= 2; i++ {
+			l.check(l.tab.AddDestination(l.key, DestinationConfig{Addr: withPort(l.server(i), 80), Weight: 1, Forward: DirectRoute}))
+		}
+		f := &labFlow{src: l.client(1), dst: l.virtual()}
+		l.send(f, packet.SYN, 0)
+		l.send(f, packet.ACK, 0)
+		l.send(f, packet.FIN|packet.ACK, 0)
+		r := l.send(f, packet.SYN, 0)
+		l.want("mode "+c.mode, string(rune('0'+number(r.Conn.Server))), c.want)
+	}
+}
+
+// The kernel would walk the list a thousand million times.
+func TestAHeavyOverloadedServerCostsWRRNothing(t *testing.T) {
+	l := tcpLab(t, "wrr")
+	l.add(1, 1<<30, 1)
+	l.add(2, 1)
+	l.add(3, 7)
+	l.want("picks", l.picks(1), "3") // the weight that the first add left: 1
+	l.want("picks", l.picks(20), "21333333323333333233")
+}

@@ -75,6 +75,9 @@ func (r *wrr) pick(w *netfilter.Walk, s *Service, _ *flow) *Destination {
 			r.last = r.index.order[stop]
 			return nil
 		}
+		if at < 0 {
+			r.skipPasses(s)
+		}
 		at = -1
 		r.cw -= r.step
 		if r.cw <= 0 {
@@ -88,6 +91,25 @@ func (r *wrr) pick(w *netfilter.Walk, s *Service, _ *flow) *Destination {
 		lastPass = r.cw <= r.step
 		if lastPass && restarted && first >= 0 {
 			stop = first
+		}
+	}
+}
+
+// skipPasses leaves out passes that cannot find anybody, as all usable servers weigh less: the current weight is set so that
+// the next step leads to one that somebody has, or to the last pass. Without it, a single heavy and overloaded server would
+// cost as many passes as it weighs.
+func (r *wrr) skipPasses(s *Service) {
+	top := 0
+	for d := s.first(); d != nil; d = s.after(d) {
+		if !d.Overload {
+			top = max(top, d.Weight)
+		}
+	}
+	lowest := (r.cw-1)%r.step + 1
+	if next := r.cw - r.step; next > top && next > lowest {
+		r.cw -= (next - max(top, lowest)) / r.step * r.step
+		if r.cw-r.step > max(top, lowest) {
+			r.cw -= r.step
 		}
 	}
 }
