@@ -45,21 +45,6 @@ func parseMAC(s string) (a packet.MAC, ok bool) {
 	return a, true
 }
 
-// parseMAC reads six pairs of hexadecimal digits with colons between them.
-func parseMAC(s string) (a packet.MAC, ok bool) {
-	if len(s) != 17 {
-		return a, false
-	}
-	for i := range a {
-		n, err := strconv.ParseUint(s[3*i:3*i+2], 16, 8)
-		if err != nil || i > 0 && s[3*i-1] != ':' {
-			return a, false
-		}
-		a[i] = byte(n)
-	}
-	return a, true
-}
-
 func (m *MAC) finish(r *ruleParser) error { return r.mustHave(m, "--mac-source") }
 
 func (m *MAC) require() requirement {
