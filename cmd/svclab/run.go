@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +57,12 @@ func (a *app) runCommand() *cobra.Command {
 					return err
 				}
 			}
-			if stopped != nil {
+			switch {
+			case errors.Is(stopped, context.DeadlineExceeded):
+				return fmt.Errorf("stopped after --timeout %s: %w", timeout, stopped)
+			case errors.Is(stopped, context.Canceled):
+				return fmt.Errorf("interrupted: %w", stopped)
+			case stopped != nil:
 				return stopped
 			}
 			return exit(r.ExitCode(strict))
