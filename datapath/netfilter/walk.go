@@ -101,12 +101,6 @@ type SetLookup interface {
 	Contains(w *Walk, set string, dims []Dimension, p *packet.Packet) bool
 }
 
-// IPVSView answers questions of -m ipvs about a packet.
-type IPVSView interface {
-	// Handled reports whether IPVS has forwarded this packet.
-	Handled(p *packet.Packet) bool
-}
-
 // Rejection is the answer that a rejected packet's sender gets. The zero value means no answer.
 type Rejection struct {
 	With string // name as --reject-with spells it: icmp-port-unreachable, tcp-reset, icmp6-adm-prohibited, ...
