@@ -76,6 +76,8 @@ func (n *Node) apply(o Op) (packet.Family, error) {
 		return 0, n.IPVS.SetTimeouts(o.Timeouts)
 	case IPVSFlush:
 		n.IPVS.Flush()
+	case NFTRun:
+		return 0, n.nft(o)
 	case ConntrackDelete:
 		n.Conns.Delete(o.Matches, n.walk.Journal)
 	default:
