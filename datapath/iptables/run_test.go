@@ -136,14 +136,14 @@ func TestSideEffects(t *testing.T) {
 		rule string
 		want string // which of the packets to ports 1 2 1 1 match
 	}{
-		{"-p tcp -m tcp --dport 1 -m statistic --mode nth --every 2 --packet 1", "..x."},
-		{"-p tcp -m statistic --mode nth --every 2 --packet 1 -m tcp --dport 1", "...x"},
+		{"-p tcp -m tcp --dport 1 -m statistic --mode nth --every 2 --packet 1", "..D."},
+		{"-p tcp -m statistic --mode nth --every 2 --packet 1 -m tcp --dport 1", "...D"},
 	} {
 		n := newNode(t, packet.IPv4, "*filter\n-A INPUT "+c.rule+" -j DROP\nCOMMIT\n", LinkEnv{})
 		got := ""
 		for _, port := range []string{"1", "2", "1", "1"} {
 			v, _ := n.run(Filter, netfilter.Input, pkt(packet.TCP, "1.1.1.1:1", "2.2.2.2:"+port))
-			got += map[netfilter.Verdict]string{netfilter.Accept: ".", netfilter.Drop: "x"}[v]
+			got += map[netfilter.Verdict]string{netfilter.Accept: ".", netfilter.Drop: "D"}[v]
 		}
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.rule, got, c.want)
@@ -264,9 +264,9 @@ func TestLimit(t *testing.T) {
 		for _, at := range []time.Duration{0, 0, 0, 0, 900, 1000, 1500, 2000, 9000, 9000, 9000, 9000} {
 			n.w.Now = at * time.Millisecond
 			v, _ := n.run(Filter, netfilter.Input, pkt(packet.UDP, "1.1.1.1:1", "2.2.2.2:2"))
-			got += map[netfilter.Verdict]string{netfilter.Accept: ".", netfilter.Drop: "x"}[v]
+			got += map[netfilter.Verdict]string{netfilter.Accept: ".", netfilter.Drop: "D"}[v]
 		}
-		if want := "xxx..x.xxxx."; got != want {
+		if want := "DDD..D.DDDD."; got != want {
 			t.Errorf("%s: %s, want %s", rule, got, want)
 		}
 	}
