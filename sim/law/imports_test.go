@@ -63,7 +63,7 @@ var alone = []struct {
 	{paths: r("github.com/vishvananda/netlink", "github.com/vishvananda/netns"), rooms: r("sim/box", "sim/kernel", "sim/emulator"), tests: true, why: "links are touched only in namespaces that this program made"},
 	{paths: r("github.com/moby/ipvs", "github.com/coreos/go-iptables"), rooms: r("sim/box", "sim/kernel"), tests: true, why: "opening them can load kernel modules: only inside the box"},
 	{paths: r("github.com/spf13/cobra", "github.com/spf13/pflag"), rooms: r("cmd"), why: "flags are the command line's affair; CLI and web make the same calls"},
-	{paths: r("k8s.io"), rooms: r("sim/input"), tests: true, why: "upstream types are read at one border and become service.State there"},
+	{paths: r("k8s.io"), rooms: r("sim/input", "sim/dns"), tests: true, why: "upstream types are read at one border and become service.State there; cluster DNS answers for the objects themselves"},
 	{paths: r("github.com/miekg/dns"), rooms: r("sim/dns", "sim/netstack"), tests: true, why: "DNS is one room's subject"},
 }
 
