@@ -9,6 +9,7 @@ import (
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/kubeproxy"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/service"
@@ -31,10 +32,23 @@ type player struct {
 	ran      map[service.Mode]bool
 }
 
-// host is the node: rule sets and flows, where programming can be made to fail.
+// host is the node: rule sets and flows, where programming can be made to fail and servers have the connections that steps
+// say.
 type host struct {
 	*kubeproxy.RulesHost
-	fail bool
+	fail        bool
+	connections map[string]Connections // by virtual and real server
+}
+
+// RealServers lists the servers of a service with their connections.
+func (h *host) RealServers(k ipvs.ServiceKey) ([]kubeproxy.RealServer, bool) {
+	list, ok := h.RulesHost.RealServers(k)
+	virtual := strings.ToUpper(k.Proto.String()) + " " + k.Addr.String()
+	for i := range list {
+		c := h.connections[virtual+" "+list[i].Addr.String()]
+		list[i].Active, list[i].Inactive = c.Active, c.Inactive
+	}
+	return list, ok
 }
 
 func (h *host) Run(op datapath.Op) error {
@@ -51,7 +65,7 @@ func Play(name string, s *Sequence, mode service.Mode) (*Record, error) {
 	if err != nil {
 		return nil, &Error{File: name, Err: err}
 	}
-	p := &player{name: name, objects: objects, host: &host{RulesHost: kubeproxy.NewRulesHost()}, mode: mode, ran: map[service.Mode]bool{}}
+	p := &player{name: name, objects: objects, host: &host{RulesHost: kubeproxy.NewRulesHost(), connections: map[string]Connections{}}, mode: mode, ran: map[service.Mode]bool{}}
 	for i := range s.Steps {
 		p.switches = p.switches || s.Steps[i].Restart != "" || s.Steps[i].Cleanup
 	}
@@ -85,7 +99,13 @@ func (p *player) step(s *Step, first bool) (StepRecord, error) {
 	}
 	p.host.Flows = append(p.host.Flows, s.Flows...)
 	p.host.fail = s.FailCommand
+	for _, c := range s.Connections {
+		p.host.connections[c.Virtual+" "+c.Real] = c
+	}
 	before := slices.Clone(p.host.Flows)
+	if g, ok := p.proxier.(kubeproxy.Graceful); ok && s.Restart == "" && !s.Cleanup {
+		p.checks(g, &rec)
+	}
 
 	var work kubeproxy.Result
 	switch {
@@ -127,8 +147,22 @@ func (p *player) step(s *Step, first bool) (StepRecord, error) {
 	}
 	rec.Log, rec.Work = append(rec.Log, work.Log...), workOf(work)
 	rec.Conntrack = p.conntrack(before, max(work.Dumps, 0))
+	if g, ok := p.proxier.(kubeproxy.Graceful); ok {
+		rec.Terminating = g.Terminating()
+	}
 	rec.State = textOf(p.text())
 	return rec, nil
+}
+
+// checks runs the checks of graceful termination that fell due since the step before.
+func (p *player) checks(g kubeproxy.Graceful, rec *StepRecord) {
+	for g.NextCheck() <= p.now {
+		at := g.NextCheck()
+		r := g.Check(at, p.host)
+		if calls := workOf(r).Calls; len(calls) > 0 {
+			rec.GracefulChecks = append(rec.GracefulChecks, Check{AtSeconds: at.Seconds(), Calls: calls})
+		}
+	}
 }
 
 // start begins a process in the player's mode.
@@ -142,12 +176,12 @@ func (p *player) start(s service.State) (kubeproxy.Result, error) {
 	return proxier.Start(p.host), nil
 }
 
-// cleanup removes what the modes left behind. A mode that never ran on the node left nothing.
+// cleanup removes what the modes left behind. A table of nftables mode is there only if that mode ran on the node.
 func (p *player) cleanup(modes []service.Mode, rec *StepRecord) (kubeproxy.Result, error) {
 	all := kubeproxy.Result{Dumps: -1, Commands: kubeproxy.Counts{}}
 	for _, m := range modes {
 		rec.CleanedUp = append(rec.CleanedUp, string(m))
-		if !p.ran[m] {
+		if m == service.ModeNFTables && !p.ran[m] {
 			continue
 		}
 		r, err := kubeproxy.Cleanup(m, []packet.Family{packet.IPv4}, p.host)
@@ -218,6 +252,7 @@ func workOf(r kubeproxy.Result) Work {
 			w.CallKinds = bump(w.CallKinds, callKind(c))
 		}
 	}
+	sortCalls(w.Calls)
 	return w
 }
 
@@ -243,9 +278,11 @@ func (p *player) conntrack(before []kubeproxy.Flow, dumps int) *Conntrack {
 
 // text prints the node's tables.
 func (p *player) text() string {
-	rules := p.host.Rules[packet.IPv4].PrintNormalised(iptables.Native)
-	if !p.switches {
-		return rules
+	switch {
+	case p.switches:
+		return p.host.IPVSText(packet.IPv4, iptables.Native) + "# nft\n"
+	case p.mode == service.ModeIPVS:
+		return p.host.IPVSText(packet.IPv4, iptables.Native)
 	}
-	return "# ipvsadm -Sn\n# ipset save\n# addresses on kube-ipvs0\n(no interface)\n# iptables-save\n" + rules + "# nft\n"
+	return p.host.Rules[packet.IPv4].PrintNormalised(iptables.Native)
 }

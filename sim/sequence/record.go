@@ -25,7 +25,8 @@ type StepRecord struct {
 	CleanupFailed      []string   `json:"cleanupFailed,omitempty"` // those whose clean-up reported an error
 	CleanupLog         []string   `json:"cleanupLog,omitempty"`
 	CleanupWork        *Work      `json:"cleanupWork,omitempty"`
-	Sync               string     `json:"sync,omitempty"` // full, partial, compare; absent where no proxier ran
+	GracefulChecks     []Check    `json:"gracefulChecks,omitempty"` // ipvs: those that wrote something
+	Sync               string     `json:"sync,omitempty"`           // full, partial, compare; absent where no proxier ran
 	EventsAskedForSync *bool      `json:"eventsAskedForSync,omitempty"`
 	Log                []string   `json:"log"`
 	Work               Work       `json:"work"`
@@ -42,6 +43,12 @@ type Work struct {
 	Calls           []string       `json:"calls,omitempty"`
 	CallCount       int            `json:"callCount,omitempty"`
 	CallKinds       map[string]int `json:"callKinds,omitempty"`
+}
+
+// Check is one look at the servers that wait for their last connection to end.
+type Check struct {
+	AtSeconds float64  `json:"atSeconds"`
+	Calls     []string `json:"calls"`
 }
 
 // Conntrack is what became of the conntrack table.
