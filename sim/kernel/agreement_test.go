@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -75,16 +76,16 @@ func load(t *testing.T, file string) subject {
 	return s
 }
 
-// question is one packet, and everything that the model says can become of it.
-type question struct {
+// asked is one packet, and everything that the model says can become of it.
+type asked struct {
 	flow kernel.Flow
 	want []share.Outcome
 }
 
 // questions asks every front end of every Service, from every class of source.
-func (s *subject) questions(t *testing.T) []question {
+func (s *subject) questions(t *testing.T) []asked {
 	t.Helper()
-	var out []question
+	var out []asked
 	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
 		var sources []netip.Addr
 		for _, a := range s.host.NodeIPs {
@@ -125,7 +126,7 @@ func (s *subject) questions(t *testing.T) []question {
 					if err != nil {
 						t.Fatal(err)
 					}
-					q := question{flow: kernel.Flow{ID: uint64(len(out)), Proto: p.Protocol, Src: port0(src), Dst: dst}, want: want}
+					q := asked{flow: kernel.Flow{ID: uint64(len(out)), Proto: p.Protocol, Src: port0(src), Dst: dst}, want: want}
 					out = append(out, q)
 				}
 			}
@@ -135,7 +136,7 @@ func (s *subject) questions(t *testing.T) []question {
 }
 
 // quiet reports whether the model says that nothing comes back.
-func (q *question) quiet(top *kernel.Topology) bool {
+func (q *asked) quiet() bool {
 	for _, w := range q.want {
 		if w.Fate == datapath.Dropped || w.Fate == datapath.Forwarded && !w.Endpoint.IsValid() {
 			return true
@@ -145,7 +146,7 @@ func (q *question) quiet(top *kernel.Topology) bool {
 }
 
 // allows reports whether the model says that this can become of the packet.
-func (q *question) allows(o *kernel.Outcome) bool {
+func (q *asked) allows(o *kernel.Outcome) bool {
 	for _, w := range q.want {
 		switch w.Fate {
 		case datapath.Dropped:
@@ -204,10 +205,10 @@ func agree(t *testing.T, file string, variant datapath.Variant) {
 			t.Errorf("%s: %s", f, d)
 		}
 	}
-	asked := s.questions(t)
+	list := s.questions(t)
 	var loud, quiet []kernel.Flow
-	for _, q := range asked {
-		if q.quiet(&top) {
+	for _, q := range list {
+		if q.quiet() {
 			quiet = append(quiet, q.flow)
 			continue
 		}
@@ -216,6 +217,7 @@ func agree(t *testing.T, file string, variant datapath.Variant) {
 		}
 	}
 	got := map[box.Failure]int{}
+	var logs []*kernel.Log
 	for _, run := range []struct {
 		flows   []kernel.Flow
 		timeout time.Duration
@@ -224,13 +226,47 @@ func agree(t *testing.T, file string, variant datapath.Variant) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		logs = append(logs, log)
 		for _, o := range log.Outcomes {
 			got[o.Failure]++
-			if q := asked[o.ID]; !q.allows(&o) {
+			if q := list[o.ID]; !q.allows(&o) {
 				t.Errorf("%s %s to %s: the kernel: backend %v, peer %v, %q %s; the model: %+v", o.Proto, o.Src, o.Dst, o.Backend, o.Peer, o.Failure, o.Errno, q.want)
 			}
 		}
 	}
+	counters(ctx, t, k, &s, logs, variant)
 	t.Logf("%d operations, %d questions; answered %d, refused %d, dropped %d",
-		len(s.ops), len(asked), got[box.None], got[box.Refused], got[box.Timeout]+got[box.NotPermitted])
+		len(s.ops), len(list), got[box.None], got[box.Refused], got[box.Timeout]+got[box.NotPermitted])
+}
+
+// counters forces the model to the kernel's picks; then every rule must have counted the same packets in both, and every policy
+// where the variant counts for policies.
+func counters(ctx context.Context, t *testing.T, k *kernel.Kernel, s *subject, logs []*kernel.Log, variant datapath.Variant) {
+	t.Helper()
+	for _, log := range logs {
+		wrong, exact, err := kernel.Forced(s.node, s.host, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range wrong {
+			t.Error(m)
+		}
+		if !exact {
+			t.Logf("counters not compared: %d retransmissions", log.Retransmits)
+			return
+		}
+	}
+	for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
+		dump, err := k.Dump(ctx, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff, err := kernel.Differences(s.node.Linked(f).Print(true), dump, kernel.DifferenceOptions{Packets: true, Policies: variant == datapath.Legacy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range diff {
+			t.Errorf("%s counters: %s", f, d)
+		}
+	}
 }

@@ -262,6 +262,11 @@ func processes() []string {
 				continue
 			}
 		}
+		threads, _ := filepath.Glob(dir + "/task/*")
+		for _, thread := range threads {
+			where, _ := os.ReadFile(thread + "/stack")
+			stat = append(stat, filepath.Base(thread)+":\n"+string(where)...)
+		}
 		left = append(left, string(stat))
 	}
 	return left

@@ -21,6 +21,9 @@ type Flow struct {
 	FIN  bool          // close by FIN; a reset otherwise, which leaves no TIME_WAIT behind
 }
 
+// question is what a client's datagram says.
+const question = "who\n"
+
 // Outcome is what became of a Flow, as its client saw it.
 type Outcome struct {
 	ID       uint64
@@ -35,6 +38,7 @@ type Outcome struct {
 	Backend, Peer netip.AddrPort
 	Failure       box.Failure
 	Errno         string
+	FIN           bool // it was closed by FIN
 	// Retransmits, SegmentsOut and SegmentsIn are of the client's TCP socket before it closes (struct tcp_info); the reset
 	// or FIN that closes it is not in them.
 	Retransmits, SegmentsOut, SegmentsIn uint32
@@ -56,8 +60,8 @@ type Log struct {
 // RunOptions say how flows are sent. The zero value is usable.
 type RunOptions struct {
 	Workers int // connections in flight; 0 means 16, 1 keeps the order of the flows
-	// Timeout is of connecting and of the answer, each; 0 means 3 s, long enough for a busy machine. A SYN that nobody answers
-	// is sent again after 1 s: where drops are expected, less than that keeps the packet counters exact.
+	// Timeout is of connecting and of the answer, each; 0 means 10 s, long enough for a busy machine. A SYN that nobody
+	// answers is sent again after 1 s: where drops are expected, less than that keeps the packet counters exact.
 	Timeout time.Duration
 	// Progress is told the number of outcomes so far, now and then. It may be nil.
 	Progress func(done int)

@@ -157,7 +157,7 @@ func (k *Kernel) Run(ctx context.Context, flows []Flow, o RunOptions) (*Log, err
 		o.Workers = 16
 	}
 	if o.Timeout <= 0 {
-		o.Timeout = 3 * time.Second
+		o.Timeout = 10 * time.Second
 	}
 	sent, err := k.prepare(flows)
 	if err != nil {

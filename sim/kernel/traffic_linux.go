@@ -109,8 +109,8 @@ func (a *agent) worker(ctx context.Context, t *box.Thread, q *runRequest, next *
 		if err := t.Enter(a.side(a.top.SideOf(f.Src.Addr()))); err != nil {
 			return err
 		}
-		e := box.Exchange{UDP: f.Proto == packet.UDP, Local: f.Src, Remote: f.Dst, Timeout: q.Timeout, Hold: f.Hold, FIN: f.FIN, Payload: []byte("who\n")}
-		o := Outcome{ID: f.ID, Proto: f.Proto, Src: f.Src, Dst: f.Dst, Sequence: i, Start: time.Since(start)}
+		e := box.Exchange{UDP: f.Proto == packet.UDP, Local: f.Src, Remote: f.Dst, Timeout: q.Timeout, Hold: f.Hold, FIN: f.FIN, Payload: []byte(question)}
+		o := Outcome{ID: f.ID, Proto: f.Proto, Src: f.Src, Dst: f.Dst, FIN: f.FIN, Sequence: i, Start: time.Since(start)}
 		o.fill(e.Do(buf))
 		select {
 		case done <- o:

@@ -1,0 +1,185 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/share"
+	"github.com/svclab/svclab/sim/box"
+	"github.com/svclab/svclab/sim/replay"
+)
+
+// Mismatch is a connection that a kernel treated as the model says it never would.
+type Mismatch struct {
+	Outcome Outcome
+	Model   []share.Outcome // everything that the model says could have become of its first packet
+	Why     string
+}
+
+func (m Mismatch) String() string {
+	o := &m.Outcome
+	got := string(o.Failure)
+	if o.Failure == box.None {
+		got = fmt.Sprintf("%s, which saw %s", o.Backend, o.Peer)
+	}
+	return fmt.Sprintf("flow %d, %s %s to %s: kernel: %s; model: %s", o.ID, o.Proto, o.Src, o.Dst, got, m.Why)
+}
+
+// Forced walks the connections of a kernel's run on a model node, in the order of the log, each sent to the endpoint that the
+// kernel picked, with as many packets as its client's socket counted. Afterwards the node's rule and policy counters are what
+// the kernel's must be: compare them by Differences with Packets set. The node must hold what the kernel held when the run
+// began. Its source of chance is replaced.
+//
+// The counters say nothing exact where segments were sent again (Log.Retransmits), and for flows that close by FIN, whose
+// acknowledgements nobody counts: exact is false then.
+func Forced(n *datapath.Node, h replay.Host, log *Log) (wrong []Mismatch, exact bool, err error) {
+	exact = log.Retransmits == 0 && !log.Partial
+	for i := range log.Outcomes {
+		o := &log.Outcomes[i]
+		f := forced{node: n, host: h, o: o, now: o.Start, in: h.Ingress(o.Src.Addr())}
+		m, err := f.play()
+		if err != nil {
+			return wrong, exact, err
+		}
+		if m != nil {
+			wrong = append(wrong, *m)
+		}
+		exact = exact && !o.FIN
+	}
+	return wrong, exact, nil
+}
+
+// forced is one connection on its way.
+type forced struct {
+	node *datapath.Node
+	host replay.Host
+	o    *Outcome
+	now  time.Duration
+	in   string
+	// endpoint and seen are the addresses at the far side of the node.
+	endpoint, seen netip.AddrPort
+}
+
+func (f *forced) play() (*Mismatch, error) {
+	o := f.o
+	f.node.Advance(f.now)
+	p := replay.FirstPacket(o.Proto, o.Src, o.Dst)
+	if o.Proto == packet.UDP {
+		p.LengthBytes = f.header() + 8 + uint32(len(question))
+	}
+	f.node.SetSource(&share.Script{})
+	var picked netip.AddrPort // as share spells it: invalid when nothing is translated
+	if o.Backend != o.Dst {
+		picked = o.Backend
+	}
+	decisions, found, err := share.Force(f.node, f.now, f.in, p, picked)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return f.mismatch("it is never sent there")
+	}
+	f.node.SetSource(&share.Script{Decisions: decisions})
+	d := f.send(f.in, &p)
+	f.endpoint, f.seen = p.Dst, p.Src
+	switch d.Fate {
+	case datapath.Dropped:
+		if !o.Failure.Dropped() {
+			return f.mismatch("dropped")
+		}
+		return nil, nil
+	case datapath.Rejected:
+		if o.Failure != box.Refused && o.Failure != box.HostUnreachable && o.Failure != box.NetworkUnreachable && o.Failure != box.NotPermitted {
+			return f.mismatch("rejected with " + d.With.With)
+		}
+		return nil, nil
+	}
+	if o.Failure == box.Refused { // by what stands there
+		f.closed()
+		return nil, nil
+	}
+	if o.Failure != box.None {
+		return nil, nil // silence: nobody is there
+	}
+	if f.seen.Addr() != o.Peer.Addr() {
+		return f.mismatch("the endpoint sees " + f.seen.Addr().String())
+	}
+	f.answered()
+	return nil, nil
+}
+
+func (f *forced) mismatch(why string) (*Mismatch, error) {
+	f.node.SetSource(&share.Script{})
+	p := replay.FirstPacket(f.o.Proto, f.o.Src, f.o.Dst)
+	all, err := share.Of(f.node, f.now, f.in, p)
+	return &Mismatch{Outcome: *f.o, Model: all, Why: why}, err
+}
+
+func (f *forced) send(in string, p *packet.Packet) datapath.Disposition {
+	if in == "" {
+		return f.node.Send(f.now, p)
+	}
+	return f.node.Receive(f.now, in, p)
+}
+
+// request walks a later packet of the client, reply one of the endpoint.
+func (f *forced) request(p packet.Packet) {
+	p.Src, p.Dst, p.Proto, p.TTL = f.o.Src, f.o.Dst, f.o.Proto, 64
+	f.send(f.in, &p)
+}
+
+func (f *forced) reply(p packet.Packet) {
+	p.Src, p.Dst, p.Proto, p.TTL = f.endpoint, f.seen, f.o.Proto, 64
+	f.send(f.host.Ingress(f.endpoint.Addr()), &p)
+}
+
+// answered plays the rest of a connection that was answered: as many segments as the client's socket counted, and a reset.
+func (f *forced) answered() {
+	o := f.o
+	if o.Proto == packet.UDP {
+		f.reply(packet.Packet{LengthBytes: f.header() + 8})
+		return
+	}
+	f.reply(packet.Packet{TCPFlags: packet.SYN | packet.ACK, TCPMSS: 1460, LengthBytes: f.header() + 40})
+	f.request(packet.Packet{TCPFlags: packet.ACK, LengthBytes: f.header() + 32})
+	for range max(int(o.SegmentsIn)-1, 0) {
+		f.reply(packet.Packet{TCPFlags: packet.ACK | packet.PSH, LengthBytes: f.header() + 32})
+	}
+	for range max(int(o.SegmentsOut)-2, 0) {
+		f.request(packet.Packet{TCPFlags: packet.ACK, LengthBytes: f.header() + 32})
+	}
+	if o.FIN {
+		f.request(packet.Packet{TCPFlags: packet.FIN | packet.ACK, LengthBytes: f.header() + 32})
+		f.reply(packet.Packet{TCPFlags: packet.FIN | packet.ACK, LengthBytes: f.header() + 32})
+		f.request(packet.Packet{TCPFlags: packet.ACK, LengthBytes: f.header() + 32})
+		return
+	}
+	f.request(packet.Packet{TCPFlags: packet.RST | packet.ACK, LengthBytes: f.header() + 20})
+}
+
+// closed plays the refusal of a host on which nobody listens.
+func (f *forced) closed() {
+	if f.o.Proto == packet.TCP {
+		f.reply(packet.Packet{TCPFlags: packet.RST | packet.ACK, LengthBytes: f.header() + 20})
+		return
+	}
+	p := packet.Packet{
+		Src: netip.AddrPortFrom(f.endpoint.Addr(), 0), Dst: netip.AddrPortFrom(f.seen.Addr(), 0), Proto: packet.ICMP, TTL: 64,
+		ICMPType: 3, ICMPCode: 3, LengthBytes: 2*f.header() + 16,
+		Quoted: packet.Tuple{Src: f.seen, Dst: f.endpoint, Proto: f.o.Proto},
+	}
+	if f.endpoint.Addr().Is6() {
+		p.Proto, p.ICMPType, p.ICMPCode = packet.ICMPv6, 1, 4
+	}
+	f.send(f.host.Ingress(f.endpoint.Addr()), &p)
+}
+
+func (f *forced) header() uint32 {
+	if f.o.Src.Addr().Is6() {
+		return 40
+	}
+	return 20
+}
