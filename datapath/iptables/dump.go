@@ -14,6 +14,8 @@ type Dump struct {
 	Rulesets []*Ruleset // in the order in which their families first occur
 	Counters bool       // rules have counters, as iptables-save -c prints them
 	Warnings []Warning
+	// Refusal is set when iptables-restore would refuse the file although it is understood here: the first such place.
+	Refusal *PositionError
 }
 
 // Warning is something in a dump that needs a second look and stops nothing.
@@ -34,8 +36,8 @@ func (d *Dump) Ruleset(f packet.Family) *Ruleset {
 
 // ReadDump reads what iptables-save printed or what iptables-restore is fed. What iptables-restore accepts and a kernel loads
 // is accepted; the first thing refused is returned as a *PositionError with file, line and reason. Laxer than the real tool in
-// three places: lines may end in CR LF, tables of IPv4 and IPv6 may stand in one file, and policy counters may be missing; each
-// but the last is a warning. Sets named by rules count as existing. Stricter in one: loops among chains that no hook leads
+// three places: lines may end in CR LF, tables of IPv4 and IPv6 may stand in one file (each is a warning, and the Refusal), and
+// policy counters may be missing. Sets named by rules count as existing. Stricter in one: loops among chains that no hook leads
 // to are refused.
 func ReadDump(file string, data []byte) (*Dump, error) {
 	text := string(data)
@@ -54,7 +56,7 @@ func ReadDump(file string, data []byte) (*Dump, error) {
 		number++
 		if s, ok := strings.CutSuffix(line, "\r"); ok {
 			if line = s; crs == 0 {
-				d.warn(number, "lines end in CR LF, which iptables-restore does not take")
+				d.refused(number, "lines end in CR LF, which iptables-restore does not take")
 			}
 			crs++
 		}
@@ -94,6 +96,14 @@ func (d *Dump) warn(line int32, text string) {
 	d.Warnings = append(d.Warnings, Warning{int(line), text})
 }
 
+// refused warns of something that the real tool does not load.
+func (d *Dump) refused(line int32, text string) {
+	if d.Refusal == nil {
+		d.Refusal = &PositionError{File: d.File, Line: int(line), Err: refuse("", text, "")}
+	}
+	d.warn(line, text)
+}
+
 // restorer returns the reader of a family's tables.
 func (d *Dump) restorer(in *[2]*restorer, f packet.Family, line int32) *restorer {
 	i := 0
@@ -106,7 +116,7 @@ func (d *Dump) restorer(in *[2]*restorer, f packet.Family, line int32) *restorer
 		in[i] = newRestorer(rs, d.File, dumpOptions)
 		in[i].lenient = true
 		if in[1-i] != nil {
-			d.warn(line, "tables of both families in one file: iptables-restore takes one family at a time")
+			d.refused(line, "tables of both families in one file: iptables-restore takes one family at a time")
 		}
 	}
 	return in[i]

@@ -8,6 +8,7 @@ import (
 	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/ipvs"
+	"github.com/svclab/svclab/datapath/nftables"
 	"github.com/svclab/svclab/sim/input"
 )
 
@@ -21,6 +22,8 @@ func FormatDump(src input.Source) (string, error) {
 		return formatIPVS(name, text)
 	case input.KindIPSet:
 		return formatIPSet(name, text)
+	case input.KindNFT:
+		return formatNFT(name, text)
 	case input.KindSections:
 		return formatSections(name, text)
 	case input.KindUnknown, input.KindManifests:
@@ -34,6 +37,9 @@ func formatIPTables(name, text string) (string, error) {
 	d, err := iptables.ReadDump(name, []byte(text))
 	if err != nil {
 		return "", err
+	}
+	if d.Refusal != nil {
+		return "", d.Refusal // what is printed back is to load again, so what does not load is refused as the tool does
 	}
 	return d.Print(d.Counters), nil
 }
@@ -52,6 +58,14 @@ func formatIPSet(name, text string) (string, error) {
 		return "", err
 	}
 	return sets.Print(0), nil
+}
+
+func formatNFT(name, text string) (string, error) {
+	d, err := nftables.ReadDump(name, []byte(text))
+	if err != nil {
+		return "", err
+	}
+	return d.Print(), nil
 }
 
 func formatAddresses(name, text string) (string, error) {
