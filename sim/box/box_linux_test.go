@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"go.uber.org/goleak"
@@ -144,7 +145,40 @@ func TestKernelForeignNamespace(t *testing.T) {
 	}
 }
 
-// A handshake that never comes ends the child, and without one there is no namespace to guard: everything is refused.
+// A parent that dies between clone and handshake: the child finds the end of its lifeline and is gone.
+func TestKernelNoHandshake(t *testing.T) {
+	startTest(t, Auto) // skips where there can be none
+	for _, said := range []string{"", `{"ParentNet":1`} {
+		lifeRead, lifeWrite, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		control, other, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		user := Own
+		if Privileged() {
+			user = Shared
+		}
+		cmd := command(Config{Role: "test", User: user}, lifeRead, control, &tail{max: stderrBytes})
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lifeRead.Close()
+		control.Close()
+		lifeWrite.WriteString(said)
+		lifeWrite.Close()
+		late := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 || !late.Stop() {
+			t.Errorf("after %q: %v", said, err)
+		}
+	}
+}
+
+// Without a handshake there is no namespace to compare with: everything is refused.
 func TestGuardWithoutHandshake(t *testing.T) {
 	var f *ForeignNamespaceError
 	if err := (&Inside{}).guard("netlink"); !errors.As(err, &f) || f.Handle != "netlink" {

@@ -3,7 +3,6 @@ package box
 import (
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"sort"
 
 	"github.com/svclab/svclab/datapath/packet"
@@ -69,22 +68,4 @@ func inetFamily(f packet.Family) netlink.InetFamily {
 		return unix.AF_INET6
 	}
 	return unix.AF_INET
-}
-
-// KernelRelease is what uname -r prints.
-func KernelRelease() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
-}
-
-// Tool finds a program of the box's search path. An error is a MissingError with the package to install.
-func Tool(name string) (string, error) {
-	p, err := exec.LookPath(name)
-	if err != nil {
-		return "", toolMissing(name, err)
-	}
-	return p, nil
 }

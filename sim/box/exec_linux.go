@@ -43,6 +43,15 @@ func toolMissing(tool string, err error) *MissingError {
 	return e
 }
 
+// Tool finds a program of the box's search path. An error is a MissingError with the package to install.
+func Tool(name string) (string, error) {
+	p, err := exec.LookPath(name)
+	if err != nil {
+		return "", toolMissing(name, err)
+	}
+	return p, nil
+}
+
 // Run runs a program in the namespace and returns its standard output. An error is a MissingError (the program, a kernel
 // feature or disk space is missing), a CommandError, or the context's.
 func (n *Namespace) Run(ctx context.Context, c Command) (string, error) {

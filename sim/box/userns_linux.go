@@ -68,3 +68,12 @@ func statusField(name string) string {
 	}
 	return ""
 }
+
+// KernelRelease is what uname -r prints.
+func KernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
