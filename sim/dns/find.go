@@ -96,8 +96,8 @@ func (l *lookup) pods(r request) ([]entry, error) {
 			return []entry{found}, nil
 		}
 	case podsVerified:
-		for _, p := range l.k.store.pods[ip] {
-			if p.ip != "" && strings.EqualFold(r.namespace, p.namespace) {
+		for _, namespace := range l.k.store.pods[ip] {
+			if strings.EqualFold(r.namespace, namespace) {
 				return []entry{found}, nil
 			}
 		}

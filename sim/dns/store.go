@@ -22,7 +22,7 @@ type store struct {
 	byIP       map[string][]*serviceEntry
 	slices     map[string][]*sliceEntry // by name.namespace of the Service their label names
 	byAddr     map[string][]*sliceEntry
-	pods       map[string][]podEntry // by the text of the address
+	pods       map[string][]string // namespaces of the Pods that have an address, by its text
 }
 
 type serviceEntry struct {
@@ -54,15 +54,13 @@ type addressEntry struct {
 	ip, hostname, target, zone string
 }
 
-type podEntry struct{ ip, namespace string }
-
 var anyLabels = labels.Everything()
 
 // newStore fills the indexes and the defaults that an API server fills in.
 func newStore(o Objects, f filter) *store {
 	s := &store{
 		namespaces: map[string]bool{}, services: map[string]*serviceEntry{}, byIP: map[string][]*serviceEntry{},
-		slices: map[string][]*sliceEntry{}, byAddr: map[string][]*sliceEntry{}, pods: map[string][]podEntry{},
+		slices: map[string][]*sliceEntry{}, byAddr: map[string][]*sliceEntry{}, pods: map[string][]string{},
 	}
 	pick, pickNamespace := f.labels, f.namespaceLabels
 	if pick == nil {
@@ -190,6 +188,13 @@ func (s *store) pod(p *corev1.Pod) {
 	if t := p.DeletionTimestamp; t != nil && !t.IsZero() {
 		return
 	}
-	ip := p.Status.PodIP
-	s.pods[ip] = append(s.pods[ip], podEntry{ip, orDefault(p.Namespace)})
+	ips := []string{p.Status.PodIP}
+	for _, x := range p.Status.PodIPs {
+		ips = append(ips, x.IP)
+	}
+	for i, ip := range ips {
+		if ip != "" && (i != 1 || ip != ips[0]) {
+			s.pods[ip] = append(s.pods[ip], orDefault(p.Namespace))
+		}
+	}
 }
