@@ -30,6 +30,10 @@ func Cleanup(mode service.Mode, families []packet.Family, h Host) (Result, error
 		for _, f := range families {
 			r.cleanIPTables(f)
 		}
+	case service.ModeNFTables:
+		for _, f := range families {
+			r.cleanNFTables(f)
+		}
 	case service.ModeIPVS:
 		r.cleanIPVS(families)
 	default:

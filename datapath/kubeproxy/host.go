@@ -7,6 +7,7 @@ import (
 	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/ipvs"
+	"github.com/svclab/svclab/datapath/nftables"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/route"
 )
@@ -42,6 +43,7 @@ func (h NodeHost) UDPFlows(f packet.Family) []Flow {
 type RulesHost struct {
 	Rules   map[packet.Family]*iptables.Ruleset
 	Flows   []Flow
+	NFT     nftables.Ruleset
 	Sets    *ipset.Store
 	IPVS    *ipvs.Table
 	Routes  *route.Table // interfaces and their addresses
@@ -79,6 +81,8 @@ func (h *RulesHost) Run(op datapath.Op) error {
 			}
 		}
 		h.Flows = kept
+	case datapath.NFTRun:
+		return h.NFT.Run("<stdin>", op.Text)
 	case datapath.Sysctl:
 		h.Sysctls[op.Key] = op.Value
 	default:

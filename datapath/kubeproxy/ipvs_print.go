@@ -12,10 +12,13 @@ import (
 	"github.com/svclab/svclab/datapath/service"
 )
 
-// Print prints what the mode programs: rules, or in ipvs mode the four sections of IPVSText.
+// Print prints what the mode programs: rules, in ipvs mode the four sections of IPVSText, in nftables mode NFTText.
 func (p *Program) Print(style iptables.Style) string {
 	if p.Mode == service.ModeIPVS {
 		return p.host.IPVSText(p.Family, style)
+	}
+	if p.Mode == service.ModeNFTables {
+		return p.host.NFTText(p.Family, style)
 	}
 	return p.Rules.PrintNormalised(style)
 }

@@ -67,6 +67,8 @@ func New(mode service.Mode, f packet.Family, s service.State, profile datapath.P
 	switch mode {
 	case service.ModeIPTables, "":
 		return newIPTables(f, s, profile), nil
+	case service.ModeNFTables:
+		return newNFTables(f, s), nil
 	case service.ModeIPVS:
 		return newIPVS(f, s, profile)
 	}

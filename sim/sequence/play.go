@@ -52,8 +52,11 @@ func (h *host) RealServers(k ipvs.ServiceKey) ([]kubeproxy.RealServer, bool) {
 }
 
 func (h *host) Run(op datapath.Op) error {
-	if _, ok := op.(datapath.IPTablesRestore); ok && h.fail {
-		return errProgramming
+	switch op.(type) {
+	case datapath.IPTablesRestore, datapath.NFTRun:
+		if h.fail {
+			return errProgramming
+		}
 	}
 	return h.RulesHost.Run(op)
 }
@@ -244,6 +247,8 @@ func workOf(r kubeproxy.Result) Work {
 		switch op := op.(type) {
 		case datapath.IPTablesRestore:
 			w.IPTablesRestore = append(w.IPTablesRestore, restoreOf(op.Text, r.Failed[i]))
+		case datapath.NFTRun:
+			w.NFT = append(w.NFT, transactionOf(op.Text, r.Failed[i]))
 		case datapath.ConntrackDelete, datapath.Sysctl:
 		default:
 			c := op.Command()
@@ -280,7 +285,9 @@ func (p *player) conntrack(before []kubeproxy.Flow, dumps int) *Conntrack {
 func (p *player) text() string {
 	switch {
 	case p.switches:
-		return p.host.IPVSText(packet.IPv4, iptables.Native) + "# nft\n"
+		return p.host.IPVSText(packet.IPv4, iptables.Native) + "# nft\n" + p.host.NFTText(packet.IPv4, iptables.Native)
+	case p.mode == service.ModeNFTables:
+		return p.host.NFTText(packet.IPv4, iptables.Native)
 	case p.mode == service.ModeIPVS:
 		return p.host.IPVSText(packet.IPv4, iptables.Native)
 	}

@@ -114,6 +114,17 @@ func restoreOf(text string, failed bool) Restore {
 	return r
 }
 
+func transactionOf(text string, failed bool) Transaction {
+	t := Transaction{Kinds: map[string]int{}, Failed: failed, Text: textOf(kubeproxy.NormaliseNFT(text))}
+	for l := range strings.Lines(text) {
+		if w := strings.Fields(l); len(w) > 1 {
+			t.Operations++
+			t.Kinds[w[0]+" "+w[1]]++
+		}
+	}
+	return t
+}
+
 func bump(m map[string]int, key string) map[string]int {
 	if m == nil {
 		m = map[string]int{}
