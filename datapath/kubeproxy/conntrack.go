@@ -12,9 +12,10 @@ import (
 // cleanUDP deletes the conntrack entries of UDP flows to a Service's addresses that answer from anything but one of its
 // serving endpoints: packets of a UDP flow keep such an entry alive although its endpoint has gone, or although none was
 // there when the flow began (pkg/proxy/conntrack/cleanup.go, CleanStaleEntries, v1.37). Traffic policies and topology do
-// not count: a change of the Service leaves flows alone, as it does those of TCP.
+// not count: a change of the Service leaves flows alone, as it does those of TCP. Flows to a node port are told by the port's
+// number alone, so they are left alone where no endpoint serves.
 func (r *run) cleanUDP(t *tracker) {
-	type set = map[netip.Addr]bool
+	type set = map[netip.AddrPort]bool
 	byAddr, byNodePort := map[netip.AddrPort]set{}, map[uint16]set{}
 	for i := range t.ports {
 		p := &t.ports[i]
@@ -24,7 +25,7 @@ func (r *run) cleanUDP(t *tracker) {
 		serving := set{}
 		for _, b := range t.backends[p.PortName] {
 			if b.Serving {
-				serving[b.Addr.Addr()] = true
+				serving[b.Addr] = true
 			}
 		}
 		for _, list := range [][]netip.Addr{{p.ClusterIP}, p.LoadBalancerIPs, p.ExternalIPs} {
@@ -32,7 +33,7 @@ func (r *run) cleanUDP(t *tracker) {
 				byAddr[netip.AddrPortFrom(a, p.Port)] = serving
 			}
 		}
-		if p.NodePort != 0 {
+		if p.NodePort != 0 && len(serving) > 0 {
 			byNodePort[p.NodePort] = serving
 		}
 	}
@@ -43,10 +44,11 @@ func (r *run) cleanUDP(t *tracker) {
 		if f.Original.Proto != packet.UDP {
 			continue
 		}
-		dst, from := f.Original.Dst, f.Reply.Src.Addr()
-		d := datapath.ConntrackDelete{Family: t.family, Proto: packet.UDP, OrigDst: dst, ReplySrc: netip.AddrPortFrom(from, 0)}
+		dst, from := f.Original.Dst, f.Reply.Src
+		d := datapath.ConntrackDelete{Family: t.family, Proto: packet.UDP, OrigDst: dst, ReplySrc: from}
 		if serving, ok := byAddr[dst]; ok && !serving[from] {
 			stale = append(stale, d)
+			continue
 		}
 		if serving, ok := byNodePort[dst.Port()]; ok && !serving[from] {
 			d.OrigDst = netip.AddrPortFrom(netip.Addr{}, dst.Port())

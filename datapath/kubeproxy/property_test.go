@@ -216,10 +216,10 @@ func TestStaleUDPFlows(t *testing.T) {
 		t.Errorf("left %v\nwant %v", x.h.flows, keep)
 	}
 	want := []string{
-		"conntrack -D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53 --reply-src 10.244.2.7",
-		"conntrack -D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53 --reply-src 10.96.0.10",
-		"conntrack -D -p udp --orig-dst 198.51.100.9 --orig-port-dst 53 --reply-src 10.244.2.7",
-		"conntrack -D -p udp --orig-port-dst 30053 --reply-src 10.244.2.7",
+		"conntrack -D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53 --reply-src 10.244.2.7 --reply-port-src 53",
+		"conntrack -D -p udp --orig-dst 10.96.0.10 --orig-port-dst 53 --reply-src 10.96.0.10 --reply-port-src 53",
+		"conntrack -D -p udp --orig-dst 198.51.100.9 --orig-port-dst 53 --reply-src 10.244.2.7 --reply-port-src 53",
+		"conntrack -D -p udp --orig-port-dst 30053 --reply-src 10.244.2.7 --reply-port-src 53",
 	}
 	var got []string
 	for _, op := range r.Ops {

@@ -145,6 +145,9 @@ func (s *Service) FamilyPorts(f packet.Family) []Port {
 			base.SourceRanges = append(base.SourceRanges, r.Masked())
 		}
 	}
+	if slices.ContainsFunc(base.SourceRanges, func(r netip.Prefix) bool { return r.Bits() == 0 }) {
+		base.SourceRanges = nil // a range of everything is as good as none
+	}
 	if s.Type == LoadBalancer && base.ExternalLocal {
 		base.HealthCheckNodePort = s.HealthCheckNodePort
 	}
