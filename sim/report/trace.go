@@ -112,10 +112,13 @@ func (t *Trace) steps(s Style) *table {
 		case st.Rule > 0:
 			out.add(hook, tab, chain, number, s.sign("✓", "*"), st.Result, conditions(st.Text))
 		default:
-			if chain == "" {
+			result := st.Result
+			if st.What == "policy" {
+				result += " (policy)"
+			} else if chain == "" {
 				chain = st.What
 			}
-			out.add(hook, tab, chain, number, "", st.Result, st.Text)
+			out.add(hook, tab, chain, number, "", result, st.Text)
 		}
 	}
 	return out
