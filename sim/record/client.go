@@ -112,8 +112,11 @@ func (p *player) connect(c *connection, expected netip.AddrPort) (server netip.A
 
 // answers reports whether a server is there: the recorded ones are the first eight of their net.
 func answers(a netip.Addr) bool {
+	if !answeringNet.Contains(a) {
+		return false
+	}
 	b := a.As4()
-	return answeringNet.Contains(a) && b[3] >= 1 && b[3] <= 8
+	return b[3] >= 1 && b[3] <= 8
 }
 
 // udp is one datagram.

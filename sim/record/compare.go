@@ -136,7 +136,7 @@ func (p *player) counts(a *args) {
 	if a.end(); a.err != nil {
 		return
 	}
-	if p.last == nil || n < 0 || n > maxEvents {
+	if p.sent += max(n, 0); p.last == nil || n < 0 || p.sent > maxEvents {
 		a.err = fmt.Errorf("%w: counts without a socket, or of too many datagrams", ErrBadEvent)
 		return
 	}

@@ -150,10 +150,23 @@ func TestPlayingTwiceIsTheSame(t *testing.T) {
 }
 
 func FuzzPlay(f *testing.F) {
-	for _, name := range []string{"rr-basic", "persist-fwmark", "tcp-states-dr", "masquerade-vs-conntrack-1", "expire-nodest-1"} {
-		f.Add([]byte(recording(f, name))) // one of each: plain, mark, direct routing, rules and conntrack, UDP with a sweep
+	seed := func(header, events string) {
+		f.Add([]byte(`{"name":"x","kernel":"x","forward":"masq",` + header + `,"events":[` + events + `]}`))
 	}
-	f.Add([]byte(`{"name":"x","kernel":"x","service":"[fd00::1]:80","protocol":"tcp","scheduler":"rr","forward":"masq","events":[["conn",1,"fd00::2",1,"fd00::1",null]]}`)) // IPv6
+	// A server that comes and goes, a closed connection, counters.
+	seed(`"service":"10.9.2.10:80","protocol":"tcp","scheduler":"wrr"`,
+		`["add","10.2.0.1:8080",1],["conn",1,"10.1.0.1",1,"10.9.2.10","10.2.0.1:8080"],["close",1,"client"],["del","10.2.0.1:8080"],["counters",[]],["sleep",11],["scheduler","mh"]`)
+	// A mark, persistence, thresholds, entries.
+	seed(`"service":"fwmark:6","protocol":"tcp","scheduler":"sh","scheduler_flags":["sh-port"],"persistent_timeout":60,"netmask":"255.255.255.0"`,
+		`["add","10.2.0.1:0",1,{"upper":2,"lower":1}],["conn",1,"10.1.0.1",1,"10.9.2.10","10.2.0.1:8080"],["data",1,"x"],["table",[["IP","10.1.0.0:0","0.0.0.6:0","10.2.0.1:0","ASSURED",60]]]`)
+	// Datagrams by chance, counts.
+	seed(`"service":"10.9.2.10:53","protocol":"udp","scheduler":"twos","one_packet":true`,
+		`["add","10.2.0.1:53",1],["udp",1,"10.1.0.1",1,"10.9.2.10","10.2.0.1:53"],["counts",3,{"10.2.0.1:53":3}],["time",1]`)
+	// Rules, connection tracking, the peer's address.
+	seed(`"service":"10.9.2.10:80","protocol":"tcp","scheduler":"rr","sysctl":{"conntrack":1}`,
+		`["conn",1,"10.1.0.1",1,"10.9.2.10",null,"ECONNREFUSED"],["peer",1,"10.0.2.1:1"],["rules",[":INPUT ACCEPT [1:60]",":PREROUTING ACCEPT [0:0]"]],["conntrack",["ipv4 2 tcp 6 1 CLOSE src=10.1.0.1"]]`)
+	// IPv6.
+	seed(`"service":"[fd00::1]:80","protocol":"tcp","scheduler":"rr"`, `["conn",1,"fd00::2",1,"fd00::1",null]`)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if n, d, err := Play(data); err == nil && n < 0 && d == nil {
 			t.Fatal("no events and no error")

@@ -59,6 +59,7 @@ type player struct {
 	open    map[int]*connection
 	last    *connection   // of the latest conn or udp event
 	took    time.Duration // of the latest conn
+	sent    int           // datagrams of counts events
 	random  judge
 
 	index int
