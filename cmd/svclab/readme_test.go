@@ -40,6 +40,25 @@ func TestReadme(t *testing.T) {
 	}
 }
 
+var sourceFile = regexp.MustCompile("`([a-z0-9_/]+/[a-z0-9_]+\\.go)`")
+
+// TestReadmeMap: the files that the README leads through are there.
+func TestReadmeMap(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := sourceFile.FindAllStringSubmatch(string(text), -1)
+	if len(found) < 8 {
+		t.Errorf("only %d files named", len(found))
+	}
+	for _, m := range found {
+		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Errorf("the README names %s: %v", m[1], err)
+		}
+	}
+}
+
 // promised lists the lines of the text block that stands right after a command block: what its commands print, with … for
 // what is left out.
 func promised(readme, block string) (lines []string) {
