@@ -10,22 +10,6 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 )
 
-// CTState is a set of connection states, as --ctstate lists them.
-type CTState uint8
-
-// The states. SNAT and DNAT are virtual: true of every packet of a connection whose source or destination is translated.
-const (
-	StateInvalid CTState = 1 << iota
-	StateNew
-	StateRelated
-	StateEstablished
-	StateUntracked
-	StateSNAT
-	StateDNAT
-)
-
-var ctStateNames = [...]string{"INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT"}
-
 // ctStatusNames are the bits that --ctstatus knows.
 var ctStatusNames = [...]string{"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"}
 
@@ -39,9 +23,11 @@ type ctAddress struct {
 // (net/netfilter/xt_conntrack.c, conntrack_mt).
 type Conntrack struct {
 	Alias    bool // written as -m state
-	State    CTState
+	State    conntrack.StateMask
 	HasState bool
 	NotState bool
+
+	stateOnly bool // nothing else was asked for
 
 	Proto          packet.Protocol // --ctproto; 0: not asked
 	NotProto       bool
@@ -145,17 +131,14 @@ func (m *Conntrack) addStatus(s string) error {
 	return refuse("--ctstatus", "bad ctstatus", s)
 }
 
-func parseCTState(opt, s string, alias bool) (CTState, error) {
-	var st CTState
-next:
+func parseCTState(opt, s string, alias bool) (conntrack.StateMask, error) {
+	var st conntrack.StateMask
 	for w := range strings.SplitSeq(s, ",") {
-		for i, n := range ctStateNames {
-			if strings.EqualFold(n, w) && !(alias && i >= 5) {
-				st |= 1 << i
-				continue next
-			}
+		bit, ok := conntrack.ParseStateMask(w)
+		if !ok || alias && bit&(conntrack.MaskSNAT|conntrack.MaskDNAT) != 0 {
+			return 0, refuse(opt, "bad state", w)
 		}
-		return 0, refuse(opt, "bad state", w)
+		st |= bit
 	}
 	return st, nil
 }
@@ -164,6 +147,7 @@ func (m *Conntrack) finish(r *ruleParser) error {
 	if r.given(m) == 0 {
 		return refuse(m.Name(), "at least one option is required", "")
 	}
+	m.stateOnly = m.Proto == 0 && m.addrs == [4]ctAddress{} && m.ports == [4]Ports{} && !m.hasStatus && !m.hasExp && m.direction == 0
 	return nil
 }
 
@@ -181,7 +165,7 @@ func (m *Conntrack) Append(b []byte) []byte {
 		} else {
 			b = append(b, " --ctstate "...)
 		}
-		b = appendBits(b, uint(m.State), ctStateNames[:])
+		b = append(b, m.State.String()...)
 	}
 	if m.Proto != 0 {
 		not(m.NotProto)
@@ -229,47 +213,16 @@ func (m *Conntrack) Append(b []byte) []byte {
 
 func (m *Conntrack) needsConntrack() bool { return true }
 
-// stateOf are the state bits that hold for a packet.
-func stateOf(x *walker) CTState {
-	c := x.w.Conn
-	if c == nil {
-		if x.w.Info == conntrack.Invalid {
-			return StateInvalid
-		}
-		return StateUntracked
-	}
-	var s CTState
-	switch x.w.Info {
-	case conntrack.New:
-		s = StateNew
-	case conntrack.Established, conntrack.EstablishedReply:
-		s = StateEstablished
-	case conntrack.Related, conntrack.RelatedReply:
-		s = StateRelated
-	case conntrack.Invalid:
-		s = StateInvalid
-	case conntrack.Untracked:
-		s = StateUntracked
-	}
-	if c.Status.Has(conntrack.SrcNAT) {
-		s |= StateSNAT
-	}
-	if c.Status.Has(conntrack.DstNAT) {
-		s |= StateDNAT
-	}
-	return s
-}
-
 func (m *Conntrack) match(x *walker, _ *packet.Packet) bool {
-	if m.HasState && (m.State&stateOf(x) != 0) == m.NotState {
+	if m.HasState && m.State.Matches(x.w.Conn, x.w.Info) == m.NotState {
 		return false
 	}
+	if m.stateOnly {
+		return m.HasState
+	}
 	c := x.w.Conn
 	if c == nil {
-		return m.HasState && m.stateOnly()
-	}
-	if m.stateOnly() {
-		return true
+		return false
 	}
 	if m.direction != 0 && (m.direction == 2) != x.w.Info.IsReply() {
 		return false
@@ -296,11 +249,6 @@ func (m *Conntrack) match(x *walker, _ *packet.Packet) bool {
 		}
 	}
 	return true
-}
-
-// stateOnly reports whether nothing but the state was asked for.
-func (m *Conntrack) stateOnly() bool {
-	return m.Proto == 0 && m.addrs == [4]ctAddress{} && m.ports == [4]Ports{} && !m.hasStatus && !m.hasExp && m.direction == 0
 }
 
 func (m *Conntrack) statusHolds(s conntrack.Status) bool {
