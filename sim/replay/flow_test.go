@@ -104,6 +104,7 @@ func BenchmarkNewFlow(b *testing.B) {
 	vip := netip.MustParseAddr("10.96.0.1").As4()
 	b.ReportAllocs()
 	i := 0
+	var pk packet.Packet
 	for b.Loop() {
 		i++
 		// A packet every 1.2 ms of virtual time: SYN_SENT lives 120 s, so 100,000 entries stand at any time.
@@ -111,7 +112,7 @@ func BenchmarkNewFlow(b *testing.B) {
 		w.Node.Advance(now)
 		v := vip
 		v[3] += byte(i % 10)
-		pk := replay.FirstPacket(packet.TCP,
+		pk = replay.FirstPacket(packet.TCP,
 			netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 244, byte(i >> 8), byte(i)}), uint16(1024+i>>16)),
 			netip.AddrPortFrom(netip.AddrFrom4(v), 80))
 		if d := w.Node.Receive(now, "eth0", &pk); d.Fate != datapath.Forwarded || pk.Dst.Port() != 8080 {
