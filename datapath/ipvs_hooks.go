@@ -52,6 +52,9 @@ func (n *Node) reinject(p *packet.Packet) Disposition {
 	if out == "" || local {
 		return Disposition{Reason: "no route to the server"}
 	}
+	if a := p.Src.Addr(); a.IsLoopback() && (a.Is4() || w.Hook == netfilter.Output) { // ip_vs_xmit.c, crosses_local_route_boundary
+		return Disposition{Reason: "IPVS sends nothing from a loopback address to a server elsewhere"}
+	}
 	if n.taken.Encapsulate {
 		return Disposition{Fate: Forwarded, Out: out, NextHop: n.taken.NextHop}
 	}
