@@ -81,5 +81,8 @@ func (a *app) cluster(files []string) (*dns.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, w := range objects.Warnings() {
+		a.warn([]string{w.String()})
+	}
 	return dns.Load(objects, corefile, dns.Options{})
 }

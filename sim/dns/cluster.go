@@ -82,6 +82,9 @@ func Load(objects Objects, c *Corefile, opt Options) (*Cluster, error) {
 	} else {
 		out.missingNamespaces()
 	}
+	if slices := mirrored(objects); len(slices) > 0 {
+		objects = withSlices{objects, slices}
+	}
 	var err error
 	if out.Server, err = New(c, objects, opt); err != nil {
 		return nil, err
