@@ -284,8 +284,9 @@ func TestIPVSSourceRanges(t *testing.T) {
 func TestIPVSExternalPolicyLocal(t *testing.T) {
 	local := func(_ *ipvsLab, s *service.Service) { s.ExternalPolicy = service.PolicyLocal }
 	ipvsMatrix(t, local, func(l *ipvsLab) {
-		for to, port := range map[string]uint16{"192.168.10.11": 30080, "203.0.113.30": 80, "198.51.100.9": 80} {
-			client := l.at("172.16.9.9", 40000+uint16(len(to))) // a port of its own: they meet the same server
+		for i, to := range [...]string{"192.168.10.11", "203.0.113.30", "198.51.100.9"} {
+			port := [...]uint16{30080, 80, 80}[i]
+			client := l.at("172.16.9.9", uint16(40000+i)) // a port of its own: all meet the same server
 			p := l.packet(client, l.at(to, port), false)
 			if d := l.walk(&p); d.Fate != datapath.Forwarded || p.Dst != l.at("10.244.1.5", 8080) || p.Src != client {
 				l.t.Errorf("to %s: %s > %s, %s %s", to, p.Src, p.Dst, d.Fate, d.Reason)

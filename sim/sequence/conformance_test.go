@@ -54,6 +54,44 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// The same in ipvs mode: virtual servers, sets, addresses and rules, as kube-proxy passes them, and as a Linux 6.1 kernel prints
+// them back.
+func TestIPVSConformance(t *testing.T) {
+	for suffix, c := range map[string]struct {
+		family packet.Family
+		style  iptables.Style
+		least  int
+	}{
+		".ipvs.txt": {packet.IPv4, iptables.Native, 40}, ".ipvs-save.txt": {packet.IPv4, iptables.Save, 40},
+		".ipvs6.txt": {packet.IPv6, iptables.Native, 2}, ".ipvs6-save.txt": {packet.IPv6, iptables.Save, 2},
+	} {
+		files, _ := filepath.Glob("testdata/conformance/*" + suffix)
+		if len(files) < c.least {
+			t.Errorf("%d recordings %s", len(files), suffix)
+		}
+		for _, f := range files {
+			t.Run(filepath.Base(f), func(t *testing.T) {
+				in := strings.TrimSuffix(f, suffix) + ".yaml"
+				objects, err := input.Read([]input.Source{{Name: in, Data: read(t, in)}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, _, err := objects.State(input.NodeOptions{Mode: service.ModeIPVS})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := kubeproxy.Compile(s, service.ModeIPVS, c.family, datapath.DefaultProfile())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := p.Print(c.style), string(read(t, f)); got != want {
+					t.Errorf("first difference:\n%s", firstDifference(got, want))
+				}
+			})
+		}
+	}
+}
+
 func read(t *testing.T, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)

@@ -40,7 +40,9 @@ type recording struct {
 			CallKinds map[string]int
 			Calls     []string
 		}
-		Conntrack *struct {
+		GracefulChecks []sequence.Check
+		Terminating    []string
+		Conntrack      *struct {
 			Dumps   int
 			Deleted []sequence.Entry
 			Left    []sequence.Entry
@@ -54,12 +56,18 @@ type recording struct {
 }
 
 func TestRecordedSequences(t *testing.T) {
-	dirs, _ := filepath.Glob("testdata/sequences/*/iptables.yaml")
-	if len(dirs) < 15 {
-		t.Fatalf("%d recordings", len(dirs))
+	for _, mode := range []service.Mode{service.ModeIPTables, service.ModeIPVS} {
+		files, _ := filepath.Glob("testdata/sequences/*/" + string(mode) + ".yaml")
+		if len(files) < 15 {
+			t.Fatalf("%d recordings of %s", len(files), mode)
+		}
+		playRecorded(t, mode, files)
 	}
-	for _, rec := range dirs {
-		t.Run(filepath.Base(filepath.Dir(rec)), func(t *testing.T) {
+}
+
+func playRecorded(t *testing.T, start service.Mode, files []string) {
+	for _, rec := range files {
+		t.Run(string(start)+"/"+filepath.Base(filepath.Dir(rec)), func(t *testing.T) {
 			var want recording
 			if err := yaml.Unmarshal(read(t, rec), &want); err != nil {
 				t.Fatal(err)
@@ -69,7 +77,7 @@ func TestRecordedSequences(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := sequence.Play(file, s, service.ModeIPTables)
+			got, err := sequence.Play(file, s, start)
 			var mode *kubeproxy.UnsupportedModeError
 			if asUnsupported(err, &mode) {
 				t.Skipf("needs mode %s: %v", mode.Mode, err)
@@ -125,6 +133,8 @@ func TestRecordedSequences(t *testing.T) {
 					same("deleted", g.Conntrack.Deleted, w.Conntrack.Deleted)
 					same("left", g.Conntrack.Left, w.Conntrack.Left)
 				}
+				same("checks", g.GracefulChecks, w.GracefulChecks)
+				same("terminating", g.Terminating, w.Terminating)
 				same("lines of state", g.State.Lines, w.State.Lines)
 				if g.State.SHA256 != w.State.SHA256 {
 					t.Errorf("step %s: state differs; %s", w.Name, firstDifference(g.State.Text, w.State.Text))
