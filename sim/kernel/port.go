@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -17,11 +18,15 @@ const (
 	lastPort  = 65535
 )
 
+// forgetAt is the number of flows from which on those that are long over are forgotten.
+const forgetAt = 1 << 20
+
 // ports hands out source ports.
 type ports struct {
-	now  func() time.Time
-	used map[packet.Tuple]time.Time
-	next map[portKey]int // a client's ports go round, whatever the destination
+	now   func() time.Time
+	used  map[packet.Tuple]time.Time
+	limit int             // of used: at this size, ports that had their rest are forgotten
+	next  map[portKey]int // a client's ports go round, whatever the destination
 }
 
 type portKey struct {
@@ -30,12 +35,16 @@ type portKey struct {
 }
 
 func newPorts(now func() time.Time) *ports {
-	return &ports{now: now, used: map[packet.Tuple]time.Time{}, next: map[portKey]int{}}
+	return &ports{now: now, limit: forgetAt, used: map[packet.Tuple]time.Time{}, next: map[portKey]int{}}
 }
 
 // take returns the source port of a flow, and remembers it.
 func (p *ports) take(f *Flow) (uint16, error) {
 	now := p.now()
+	if len(p.used) >= p.limit {
+		maps.DeleteFunc(p.used, func(_ packet.Tuple, last time.Time) bool { return now.Sub(last) >= PortRest })
+		p.limit = max(forgetAt, 2*len(p.used))
+	}
 	if f.Src.Port() != 0 {
 		t := packet.Tuple{Src: f.Src, Dst: f.Dst, Proto: f.Proto}
 		if last, ok := p.used[t]; ok && now.Sub(last) < PortRest {
