@@ -2,6 +2,7 @@ package ipset
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (st *Store) create(name string, typ Type, args []string, exist bool) error 
 		}
 	}
 	if old := st.sets[name]; old != nil {
-		if exist && old.Type == s.Type && old.Family == s.Family {
+		if exist && old.Type == s.Type && old.Family == s.Family && slices.Equal(old.kind(), s.kind()) {
 			return nil
 		}
 		return ErrSetExists
@@ -70,6 +71,18 @@ func (st *Store) create(name string, typ Type, args []string, exist bool) error 
 	st.sets[name] = s
 	st.order = append(st.order, name)
 	return nil
+}
+
+// kind is what create -exist compares: neither the size of the hash nor what only speeds it up
+// (net/netfilter/ipset/ip_set_hash_gen.h, mtype_same_set).
+func (s *Set) kind() []headerOption {
+	return slices.DeleteFunc(slices.Clone(s.header), func(o headerOption) bool {
+		switch o.name {
+		case "hashsize", "bucketsize", "initval", "size", "forceadd":
+			return true
+		}
+		return false
+	})
 }
 
 // options checks the options of create and fills in defaults.

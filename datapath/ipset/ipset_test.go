@@ -242,3 +242,47 @@ func FuzzReadDump(f *testing.F) {
 		}
 	})
 }
+
+// Expectations: ip_set_getport.c (protocols without ports are compared by themselves, later fragments have no ports),
+// mtype_same_set (what -exist takes for the same set), ip_set_timeout_get (the last second).
+func TestKernelDetails(t *testing.T) {
+	st := NewStore()
+	must(t, st, "create P hash:ip,port\nadd P 10.0.0.1,47:0\nadd P 10.0.0.1,tcp:80\ncreate T hash:ip timeout 10\nadd T 10.0.0.1")
+	d := []netfilter.Dimension{{}, {}}
+	p := packet.Packet{Src: netip.MustParseAddrPort("1.1.1.1:0"), Dst: netip.MustParseAddrPort("10.0.0.1:0"), Proto: 47}
+	if !st.Contains(&netfilter.Walk{}, "P", d, &p) {
+		t.Error("a protocol without ports is not found")
+	}
+	if p.FragmentOffset = 9; !st.Contains(&netfilter.Walk{}, "P", d, &p) {
+		t.Error("a later fragment of it is not found")
+	}
+	p.Proto, p.Dst = packet.TCP, netip.MustParseAddrPort("10.0.0.1:80")
+	if st.Contains(&netfilter.Walk{}, "P", d, &p) {
+		t.Error("a later fragment has a port")
+	}
+	for cmd, same := range map[string]bool{
+		"create T hash:ip timeout 10 hashsize 64 -exist": true, "create T hash:ip timeout 11 -exist": false, "create T hash:ip -exist": false,
+		"create T hash:ip timeout 10 maxelem 7 -exist": false, "create T hash:ip family inet6 timeout 10 -exist": false,
+	} {
+		if err := st.Exec(0, cmd); (err == nil) != same {
+			t.Errorf("%s: %v", cmd, err)
+		}
+	}
+	if got := st.PrintNormalised(9500 * time.Millisecond); !strings.Contains(got, "add T 10.0.0.1 timeout 1\n") {
+		t.Error(got)
+	}
+}
+
+// Networks of one address in both spellings.
+func TestStyles(t *testing.T) {
+	st := NewStore()
+	must(t, st, "create C hash:ip,port,net\nadd C 10.0.0.1,tcp:80,10.0.0.9/32\nadd C 10.0.0.1,tcp:80,10.0.0.0/8\ncreate I hash:ip\nadd I 10.0.0.1")
+	for style, want := range map[Style]string{
+		Save:   "add C 10.0.0.1,tcp:80,10.0.0.0/8\nadd C 10.0.0.1,tcp:80,10.0.0.9\n",
+		Native: "add C 10.0.0.1,tcp:80,10.0.0.0/8\nadd C 10.0.0.1,tcp:80,10.0.0.9/32\n",
+	} {
+		if got := st.PrintStyled(0, style); !strings.Contains(got, want) || !strings.Contains(got, "add I 10.0.0.1\n") {
+			t.Error(got)
+		}
+	}
+}

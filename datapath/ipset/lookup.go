@@ -10,6 +10,8 @@ import (
 
 var _ netfilter.SetLookup = (*Store)(nil)
 
+const udpLite packet.Protocol = 136
+
 // Contains tests a packet, as ip_set_test does (net/netfilter/ipset/ip_set_core.c): the directions say from which side each
 // part of an entry is taken. With fewer directions than the type has parts, another family, or a part the packet lacks, the answer
 // is no.
@@ -65,19 +67,20 @@ func (s *Set) take(e *Entry, k part, second, source bool, w *netfilter.Walk, p *
 			e.A = a
 		}
 	case partPort:
-		if p.IsLaterFragment() {
+		withPort := p.Proto.HasPorts() || p.Proto == udpLite || p.Proto == packet.ICMP || p.Proto == packet.ICMPv6
+		if p.IsLaterFragment() && (withPort || s.Type == BitmapPort) {
 			return false
 		}
 		switch {
 		case s.Type == BitmapPort:
 			e.Port = side.Port()
 			return p.Proto == packet.TCP || p.Proto == packet.UDP
-		case p.Proto.HasPorts() || p.Proto == 136:
+		case p.Proto.HasPorts() || p.Proto == udpLite:
 			e.Proto, e.Port = p.Proto, side.Port()
 		case p.Proto == packet.ICMP || p.Proto == packet.ICMPv6:
 			e.Proto, e.Port = p.Proto, uint16(p.ICMPType)<<8|uint16(p.ICMPCode)
-		default:
-			return false
+		default: // the protocol alone counts (ip_set_getport.c, ip_set_get_ip4_port)
+			e.Proto, e.Port = p.Proto, 0
 		}
 	case partIface:
 		if e.Iface = w.Out; source {

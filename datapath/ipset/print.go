@@ -78,11 +78,11 @@ func (s *Set) print(b *strings.Builder, now time.Duration, normal bool, style St
 func (s *Set) text(x *element, now time.Duration, style Style) string {
 	t := s.SpellAs(x.Entry, style)
 	if s.timed {
-		left := time.Duration(0)
-		if x.expires > 0 {
-			left = x.expires - now
+		left := int64(0)
+		if x.expires > 0 { // what is left of the last second counts as one (ip_set_timeout_get)
+			left = max(int64((x.expires-now)/time.Second), 1)
 		}
-		t += " timeout " + strconv.FormatInt(int64(left/time.Second), 10)
+		t += " timeout " + strconv.FormatInt(left, 10)
 	}
 	for i := 0; i < len(x.extra); i += 2 {
 		t += " " + x.extra[i] + " " + x.extra[i+1]
@@ -151,7 +151,7 @@ func (s *Set) spellPort(e Entry) string {
 		return fmt.Sprintf("icmp:%d/%d", e.Port>>8, e.Port&255)
 	case e.Proto == packet.ICMPv6:
 		return fmt.Sprintf("icmpv6:%d/%d", e.Port>>8, e.Port&255)
-	case e.Proto == 136:
+	case e.Proto == udpLite:
 		return "udplite:" + n
 	}
 	return e.Proto.String() + ":" + n
