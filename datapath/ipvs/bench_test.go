@@ -60,18 +60,31 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-// BenchmarkNewConnection is a SYN through lookup, pick and table insert, with the entry's expiry.
-func BenchmarkNewConnection(b *testing.B) {
+// BenchmarkNewConnection is a SYN through lookup, pick and table insert, into a table of up to 65,536 entries.
+func BenchmarkNewConnection(b *testing.B) { benchConnections(b, 0) }
+
+// BenchmarkConnectionLife is the same at 1,000 connections a second, with the expiry of one entry for each made.
+func BenchmarkConnectionLife(b *testing.B) { benchConnections(b, time.Millisecond) }
+
+func benchConnections(b *testing.B, pace time.Duration) {
 	for _, name := range []string{"rr", "wrr", "sh", "mh"} {
 		b.Run(name, func(b *testing.B) {
 			t, s := benchTable(b, name, even)
 			walk := clientWalk()
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
+				if pace == 0 && i%65536 == 65535 {
+					b.StopTimer()
+					walk.Now += time.Hour
+					t.Advance(walk.Now)
+					b.StartTimer()
+				}
 				p := packet.Packet{Src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), 1024+uint16(i)%50000), Dst: s.Key.Addr,
 					Proto: packet.TCP, TCPFlags: packet.SYN}
-				walk.Now = time.Duration(i) * time.Millisecond
-				t.Advance(walk.Now)
+				if pace > 0 {
+					walk.Now += pace
+					t.Advance(walk.Now)
+				}
 				if t.Request(walk, &p).Verdict != netfilter.Stolen {
 					b.Fatal(fmt.Sprint("not forwarded: ", i))
 				}

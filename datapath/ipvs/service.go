@@ -135,8 +135,11 @@ func checkService(c ServiceConfig) error {
 	k := c.Key
 	switch {
 	case k.Mark != 0:
-		if k.Family != packet.IPv4 && k.Family != packet.IPv6 {
+		if k.Family != packet.IPv4 && k.Family != packet.IPv6 || k.Addr.IsValid() {
 			return ErrBadAddress
+		}
+		if k.Proto != 0 {
+			return ErrBadProtocol // a mark's service is of every protocol
 		}
 	case !k.Addr.Addr().IsValid() || k.Addr.Addr().Is4In6() || k.Addr.Addr().Zone() != "" || k.Family != packet.FamilyOf(k.Addr.Addr()):
 		return ErrBadAddress
