@@ -213,17 +213,21 @@ func TestKernelCancel(t *testing.T) {
 	k, ctx := start(t, kernel.Config{Topology: p.topology(packet.TCP)})
 	flows := repeat(kernel.Flow{Proto: packet.TCP, Src: port0(p.pod), Dst: netip.AddrPortFrom(p.pods[1], 80)}, 40000)
 	ctx, cancel := context.WithCancel(ctx)
-	time.AfterFunc(500*time.Millisecond, cancel)
-	begin := time.Now()
-	log, err := k.Run(ctx, flows, kernel.RunOptions{})
+	var begin time.Time
+	log, err := k.Run(ctx, flows, kernel.RunOptions{Progress: func(done int) {
+		if begin.IsZero() && done >= 500 {
+			begin = time.Now()
+			cancel()
+		}
+	}})
 	if err == nil || log == nil {
 		t.Fatalf("a cancelled run: log %v, error %v", log != nil, err)
 	}
 	k.Close()
-	if took := time.Since(begin); took > 2500*time.Millisecond {
+	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if !log.Partial || len(log.Outcomes) == 0 || len(log.Outcomes) >= len(flows) {
+	if !log.Partial || len(log.Outcomes) < 500 || len(log.Outcomes) >= len(flows) {
 		t.Errorf("%d outcomes, partial %v", len(log.Outcomes), log.Partial)
 	}
 }
