@@ -33,7 +33,9 @@ func (s Style) Bad(text string) string { return s.paint("31", text) }
 // Warn is for what is open.
 func (s Style) Warn(text string) string { return s.paint("33", text) }
 
-// sign chooses between a sign and its ASCII spelling.
+// Sign chooses between a sign and its ASCII spelling.
+func (s Style) Sign(sign, ascii string) string { return s.sign(sign, ascii) }
+
 func (s Style) sign(sign, ascii string) string {
 	if s.ASCII {
 		return ascii
@@ -77,13 +79,16 @@ func (t *table) write(b *strings.Builder, indent string) {
 			if i == len(width) {
 				width = append(width, 0)
 			}
+			if i == len(r.cells)-1 && !t.right[i] {
+				continue // may reach into the columns that its row has not
+			}
 			width[i] = max(width[i], utf8.RuneCountInString(c))
 		}
 	}
 	for _, r := range t.rows {
 		line := ""
 		for i, c := range r.cells {
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			pad := strings.Repeat(" ", max(0, width[i]-utf8.RuneCountInString(c)))
 			switch {
 			case t.right[i]:
 				line += pad + c

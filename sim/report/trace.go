@@ -118,7 +118,11 @@ func (t *Trace) steps(s Style) *table {
 			} else if chain == "" {
 				chain = st.What
 			}
-			out.add(hook, tab, chain, number, "", result, st.Text)
+			if st.Text == "" {
+				out.add(hook, tab, chain, number, "", result)
+			} else {
+				out.add(hook, tab, chain, number, "", result, st.Text)
+			}
 		}
 	}
 	return out
