@@ -2,6 +2,13 @@
 // out. Results go to standard output, all else to standard error; exit codes are in exit.go.
 package main
 
-import "os"
+import (
+	"os"
 
-func main() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)) }
+	"github.com/svclab/svclab/sim/box"
+)
+
+func main() {
+	box.Init() // a child of ours serves its box and does not return
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}

@@ -17,63 +17,39 @@ import (
 	"github.com/svclab/svclab/sim/report"
 	"github.com/svclab/svclab/sim/run"
 	"github.com/svclab/svclab/sim/scenario"
+	"github.com/svclab/svclab/web"
 )
 
 func (a *app) runCommand() *cobra.Command {
 	var world string
-	var seed uint64
-	var strict bool
-	var outputs []string
-	var timeout time.Duration
+	var f runFlags
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a scenario with its checks",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			sinks, err := parseOutputs(outputs)
+			only, err := f.part()
 			if err != nil {
 				return err
 			}
-			sc, dir, err := a.readScenario(args[0])
-			if err != nil {
-				return err
-			}
-			o := run.ScenarioOptions{World: world, Progress: a.progress()}
+			o := run.ScenarioOptions{World: world, Progress: a.progress(), Only: only, Rerun: f.rerun}
 			if c.Flags().Changed("seed") {
-				o.Seed = &seed
+				o.Seed = &f.seed
 			}
-			ctx := c.Context()
-			if timeout > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, timeout)
-				defer cancel()
-			}
-			r, stopped := run.Scenario(ctx, sc, os.DirFS(dir), o)
-			if r == nil {
-				return stopped
-			}
-			for _, s := range sinks {
-				if err := a.emit(s, r, strict); err != nil {
-					return err
-				}
-			}
-			switch {
-			case errors.Is(stopped, context.DeadlineExceeded):
-				return fmt.Errorf("stopped after --timeout %s: %w", timeout, stopped)
-			case errors.Is(stopped, context.Canceled):
-				return fmt.Errorf("interrupted: %w", stopped)
-			case stopped != nil:
-				return stopped
-			}
-			return exit(r.ExitCode(strict))
+			return a.judged(c.Context(), &f, args[0], func(ctx context.Context, s subjectFile) (*report.Report, error) {
+				return run.Scenario(ctx, s.scenario, os.DirFS(s.dir), o)
+			})
 		},
 	}
 	c.Flags().StringVar(&world, "world", "replay", "world the flows run in: "+strings.Join(run.Worlds(), ", "))
-	c.Flags().Uint64Var(&seed, "seed", 0, "seed, in place of the scenario's")
-	c.Flags().BoolVar(&strict, "strict", false, "exit 4 when a verdict stays open")
-	c.Flags().StringArrayVarP(&outputs, "output", "o", []string{"table"}, "table, json, ndjson or junit, with =PATH to write a file (repeatable)")
-	c.Flags().DurationVar(&timeout, "timeout", 0, "stop after this long, with what was seen so far")
+	f.add(c)
 	return c
+}
+
+// subjectFile is a scenario, and the folder that its files stand in.
+type subjectFile struct {
+	scenario *scenario.Scenario
+	dir      string
 }
 
 func (a *app) validateCommand() *cobra.Command {
@@ -118,6 +94,9 @@ func (a *app) readScenario(name string) (*scenario.Scenario, string, error) {
 	return sc, dir, err
 }
 
+// formats are what a report can be written as.
+var formats = []string{"table", "json", "ndjson", "junit", "github", "html"}
+
 // sink is one -o: a format, and a file or standard output.
 type sink struct{ format, path string }
 
@@ -126,7 +105,7 @@ func parseOutputs(list []string) ([]sink, error) {
 	toStdout := 0
 	for _, o := range list {
 		format, path, _ := strings.Cut(o, "=")
-		if err := oneOf("-o", format, "table", "text", "json", "ndjson", "junit"); err != nil {
+		if err := oneOf("-o", format, append(formats, "text")...); err != nil {
 			return nil, err
 		}
 		if path == "" {
@@ -141,15 +120,46 @@ func parseOutputs(list []string) ([]sink, error) {
 }
 
 // emit writes a report; a file appears whole or not at all.
-func (a *app) emit(s sink, r *report.Report, strict bool) error {
-	if s.path == "" {
+func (a *app) emit(s sink, r *report.Report, strict bool, file string) error {
+	if s.path == "" && s.format != "github" {
 		return write(a.out, s.format, r, strict, a.style())
 	}
 	var b bytes.Buffer
+	if s.format == "github" {
+		return a.emitGitHub(s, r, file)
+	}
 	if err := write(&b, s.format, r, strict, report.Style{}); err != nil {
 		return err
 	}
 	return renameio.WriteFile(s.path, b.Bytes(), 0o644)
+}
+
+// emitGitHub prints annotations, which a runner reads from standard output, and writes the job summary to the file that was
+// named, or else appends it to the one that the runner names.
+func (a *app) emitGitHub(s sink, r *report.Report, file string) error {
+	if err := r.WriteAnnotations(a.out, file); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := r.WriteSummary(&b); err != nil {
+		return err
+	}
+	if s.path != "" {
+		return renameio.WriteFile(s.path, b.Bytes(), 0o644)
+	}
+	name, ok := a.env("GITHUB_STEP_SUMMARY")
+	if !ok || name == "" {
+		return nil
+	}
+	old, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(old)+b.Len() > report.MaxSummaryBytes {
+		fmt.Fprintf(a.err, "svclab: no room for a summary of %d bytes beside %d that are there\n", b.Len(), len(old))
+		return nil
+	}
+	return renameio.WriteFile(name, append(old, b.Bytes()...), 0o644)
 }
 
 func write(w io.Writer, format string, r *report.Report, strict bool, style report.Style) error {
@@ -160,6 +170,8 @@ func write(w io.Writer, format string, r *report.Report, strict bool, style repo
 		return report.WriteJSON(w, r, true)
 	case "junit":
 		return r.WriteJUnit(w, strict)
+	case "html":
+		return web.WriteReport(w, r)
 	}
 	return r.WriteText(w, style)
 }

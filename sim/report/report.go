@@ -16,9 +16,12 @@ type Report struct {
 	World         string    `json:"world"`
 	Kernel        *Kernel   `json:"kernel,omitempty"`
 	Verdict       string    `json:"verdict"`
-	Risk          Number    `json:"risk"` // of failing by chance alone, all checks together
+	Risk          Number    `json:"risk"`              // of failing by chance alone, all checks together
+	RiskSum       *Number   `json:"riskSum,omitempty"` // of a rerun: with the runs before it
 	Checks        []Check   `json:"checks"`
+	Services      []Service `json:"services,omitempty"` // of a comparison
 	Traffic       []Traffic `json:"traffic"`
+	Known         []Known   `json:"known,omitempty"` // differences between model and kernel that are no fault of either
 	Warnings      []string  `json:"warnings,omitempty"`
 }
 
@@ -47,8 +50,40 @@ type Check struct {
 	ChiSquare *Number   `json:"chiSquare,omitempty"`
 	PValue    *Number   `json:"pValue,omitempty"`
 	Backends  []Backend `json:"backends,omitempty"`
-	Reproduce string    `json:"reproduce"` // a command that shows the same again
-	Line      int       `json:"-"`         // of the check in its scenario, for annotations
+	Power     *Power    `json:"power,omitempty"`
+	Service   string    `json:"service,omitempty"` // of a comparison: whose connections were judged
+	// Differences are the first places at which model and kernel differ.
+	Differences []string `json:"differences,omitempty"`
+	Reproduce   string   `json:"reproduce"` // a command that shows the same again
+	Line        int      `json:"-"`         // of the check in its scenario, for annotations
+}
+
+// Power is what a shares check can see, known before the run: the connections it takes to refute the shares when one endpoint
+// is off by an effect relative to its share, and to show that all are within the margin, each for several chances of success.
+type Power struct {
+	Powers []Number   `json:"powers"`
+	Rows   []PowerRow `json:"rows"`
+	Margin []int64    `json:"margin"`
+}
+
+// PowerRow is one effect.
+type PowerRow struct {
+	Effect      Number  `json:"effect"` // 0.05 is five percent of the share
+	Endpoint    string  `json:"endpoint"`
+	Connections []int64 `json:"connections"` // for each of the powers; 0 when no number is enough
+}
+
+// Service is the verdict of everything that was said of one Service.
+type Service struct {
+	Service string `json:"service"`
+	Verdict string `json:"verdict"`
+}
+
+// Known is a known difference between model and kernel.
+type Known struct {
+	ID     string `json:"id"`
+	What   string `json:"what"`
+	Reason string `json:"reason"`
 }
 
 // Backend is one endpoint's part in a check.

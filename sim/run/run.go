@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/check"
@@ -24,6 +25,11 @@ type ScenarioOptions struct {
 	World    string                  // "replay"; "" for it
 	Seed     *uint64                 // in place of the scenario's
 	Progress func(done, total int64) // told now and then; nil for nobody
+	Only     Only                    // part of the traffic
+	Rerun    int                     // 0 for the first run, i for the i-th after a FAIL: it gets a smaller risk
+
+	kernel  *datapath.Profile // in place of the scenario's profile
+	applied func(datapath.Op) // told of every operation that changed the node; nil for nobody
 }
 
 // Worlds lists the worlds a scenario can be run in.
@@ -86,7 +92,7 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 		e.seed = *o.Seed
 	}
 	var err error
-	if e.subject, err = subjectOf(sc, files); err != nil {
+	if e.subject, err = subjectOf(sc, files, o); err != nil {
 		return nil, err
 	}
 	if e.groups, err = e.subject.groups(sc); err != nil {
@@ -98,8 +104,11 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 	}
 	e.source.keyed = seed.Root(e.seed).Keyed("picks")
 	e.subject.Node.SetSource(&e.source)
+	if err := o.Only.check(e.groups); err != nil {
+		return nil, err
+	}
 	for i := range e.groups {
-		e.total += int64(e.groups[i].Connections)
+		e.total += o.Only.count(&e.groups[i])
 		e.watch = append(e.watch, newObserver(&e.groups[i]))
 	}
 	for i := range sc.Spec.Events {
@@ -118,7 +127,7 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 
 // run opens every connection in the order of time, with events and ends of connections in between.
 func (e *engine) run(ctx context.Context) error {
-	for f := range traffic.Flows(seed.Root(e.seed), e.groups) {
+	for f := range e.options.Only.of(e.groups, traffic.Flows(seed.Root(e.seed), e.groups)) {
 		if e.done&0x3ff == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -240,6 +249,9 @@ func (e *engine) report() (*report.Report, error) {
 		Checks: []report.Check{}, Traffic: []report.Traffic{}, Warnings: e.subject.Warnings,
 	}
 	plan := check.NewPlan(e.chancy())
+	if plan.Rerun = e.options.Rerun; plan.Rerun > 0 {
+		r.RiskSum = report.Num(plan.RiskSum())
+	}
 	r.Risk = report.Number(plan.Risk())
 	var results []check.Result
 	for i := range e.scenario.Spec.Checks {

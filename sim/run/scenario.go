@@ -18,8 +18,8 @@ import (
 )
 
 // subjectOf loads the node of a scenario; files are looked for beside it.
-func subjectOf(sc *scenario.Scenario, files fs.FS) (*Subject, error) {
-	o := Options{Mode: service.Mode(sc.Spec.Mode), Node: sc.Spec.Node, Profile: sc.Spec.Profile}
+func subjectOf(sc *scenario.Scenario, files fs.FS, so ScenarioOptions) (*Subject, error) {
+	o := Options{Mode: service.Mode(sc.Spec.Mode), Node: sc.Spec.Node, Profile: sc.Spec.Profile, kernel: so.kernel, applied: so.applied}
 	var sources []input.Source
 	read := func(t scenario.Text) error {
 		data, err := fs.ReadFile(files, path.Clean(t.Value))

@@ -24,6 +24,34 @@ type Options struct {
 	In       string         // interface that packets arrive by, in place of the one their source belongs to
 	Profile  string
 	NFAcct   bool
+
+	kernel  *datapath.Profile // in place of the named profile
+	applied func(datapath.Op) // told of every operation that changed the node; nil for nobody
+}
+
+func (o *Options) profile() (datapath.Profile, error) {
+	if o.kernel != nil {
+		return *o.kernel, nil
+	}
+	return ProfileNamed(o.Profile)
+}
+
+// watchedHost is a model node that tells which operations changed it.
+type watchedHost struct {
+	kubeproxy.NodeHost
+	applied func(datapath.Op)
+}
+
+func (h watchedHost) Run(op datapath.Op) error {
+	err := h.NodeHost.Run(op)
+	if err == nil && h.applied != nil {
+		h.applied(op)
+	}
+	return err
+}
+
+func (s *Subject) host() watchedHost {
+	return watchedHost{kubeproxy.NodeHost{Node: s.Node}, s.options.applied}
 }
 
 // Subject is what inputs describe: a node loaded with rules, and what is known of the cluster around it.
@@ -105,7 +133,7 @@ func loadManifests(sources []input.Source, o Options) (*Subject, error) {
 
 // start makes the node and runs kube-proxy's first sync on it.
 func (s *Subject) start() error {
-	p, err := ProfileNamed(s.options.Profile)
+	p, err := s.options.profile()
 	if err != nil {
 		return err
 	}
@@ -117,7 +145,7 @@ func (s *Subject) start() error {
 		if err != nil {
 			return err
 		}
-		k.Start(kubeproxy.NodeHost{Node: s.Node})
+		k.Start(s.host())
 		s.proxiers = append(s.proxiers, k)
 	}
 	return s.sync(0)
@@ -126,7 +154,7 @@ func (s *Subject) start() error {
 // sync brings the node to the state, as kube-proxy does at a moment.
 func (s *Subject) sync(now time.Duration) error {
 	for i, k := range s.proxiers {
-		r, err := k.Sync(now, s.State, kubeproxy.NodeHost{Node: s.Node}, kubeproxy.Options{})
+		r, err := k.Sync(now, s.State, s.host(), kubeproxy.Options{})
 		if err == nil {
 			err = r.Err
 		}
@@ -142,7 +170,7 @@ func (s *Subject) sync(now time.Duration) error {
 var standIn = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:ffff::1")}
 
 func loadDumps(sources []input.Source, o Options) (*Subject, error) {
-	p, err := ProfileNamed(o.Profile)
+	p, err := o.profile()
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +193,7 @@ func loadDumps(sources []input.Source, o Options) (*Subject, error) {
 		s.unmodelled = append(s.unmodelled, dump.Unmodelled()...)
 		for _, rs := range dump.Rulesets {
 			op := datapath.IPTablesRestore{Family: rs.Family, Counters: true, NoFlush: true, Text: rs.Print(iptables.Save, true)}
-			if err := s.Node.Apply(op); err != nil {
+			if err := s.host().Run(op); err != nil {
 				return nil, located(err, name)
 			}
 		}

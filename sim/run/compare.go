@@ -1,0 +1,297 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"time"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/share"
+	"github.com/svclab/svclab/sim/box"
+	"github.com/svclab/svclab/sim/kernel"
+	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/scenario"
+	"github.com/svclab/svclab/sim/seed"
+	"github.com/svclab/svclab/sim/traffic"
+)
+
+// CompareOptions say which kernel a scenario is compared with, and how.
+type CompareOptions struct {
+	Vehicle  kernel.Vehicle   // "" for auto
+	Variant  datapath.Variant // of iptables; "" for legacy
+	Seed     *uint64          // in place of the scenario's
+	Rerun    int              // 0 for the first run, i for the i-th after a FAIL: it gets a smaller risk
+	Only     Only             // part of the traffic
+	Progress func(done, total int64)
+
+	seen   func(*kernel.Log)               // told of every log, its times counted from the kernel's start
+	plant  func(datapath.Op) datapath.Op   // for tests: what the kernel is loaded with in place of an operation
+	blind  bool                            // for tests: rules and counters are not compared
+	begin  func(*kernel.Topology)          // for tests: the network, before it is made
+	forged func(*kernel.Outcome)           // for tests: what the kernel is said to have answered
+	loaded func(*Subject, kernel.Topology) // told what the kernel is loaded with, before it starts
+}
+
+// VehicleUML is a kernel of its own (User Mode Linux), which no machine needs to provide.
+const VehicleUML kernel.Vehicle = "uml"
+
+// notBuilt is why a vehicle that has a name cannot be had.
+const notBuilt box.Reason = "this vehicle is not built yet"
+
+// Vehicles lists what can be asked for.
+func Vehicles() []string {
+	return []string{string(kernel.VehicleAuto), string(kernel.VehicleRootless), string(kernel.VehicleNetns), string(VehicleUML)}
+}
+
+// comparison is one run of a scenario on a kernel with the model beside it.
+type comparison struct {
+	*engine
+	opt      CompareOptions
+	variant  datapath.Variant
+	ops      []datapath.Op // not yet given to the kernel
+	kernel   *kernel.Kernel
+	top      kernel.Topology
+	begun    time.Time // when the kernel's rules were there
+	serial   bool      // what one connection meets depends on those before it: one at a time
+	paced    bool      // time matters: connections start when the scenario says
+	watchers []*witness
+	logs     chan *kernel.Log
+	// inexact is why packet counters say nothing, "" when they do.
+	inexact string
+	opened  int64
+}
+
+// Compare runs a scenario's traffic on a real kernel that is loaded with the very operations the model is loaded with, and judges
+// whether the two agree: the kernel's shares against the exact fractions, every connection against what the model says can become
+// of it, the rules that the kernel gives back, and every packet counter after the model has been forced to the kernel's picks. The
+// scenario's own checks are not judged: they ask whether the rules are good, and this asks whether the model is right.
+//
+// Where no kernel could run, the report says NOT-COMPARED and the error is a box.MissingError. When the context ends first, the
+// report holds what was seen so far and the error is the context's.
+func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareOptions) (*report.Report, error) {
+	c := &comparison{opt: o, variant: o.Variant, logs: make(chan *kernel.Log, 2)}
+	if c.variant == "" {
+		c.variant = datapath.Legacy
+	}
+	profile := kernelProfile(box.KernelRelease(), c.variant)
+	e, err := prepare(sc, files, ScenarioOptions{
+		Seed: o.Seed, Only: o.Only, Progress: o.Progress, kernel: &profile, applied: func(op datapath.Op) { c.ops = append(c.ops, op) },
+	})
+	if err != nil {
+		var walked *datapath.NotWalkedError
+		if errors.As(err, &walked) { // the kernel could, the model cannot
+			return notCompared(sc, o, c.variant, err), &box.MissingError{What: "compare", Reason: notModelled, Err: err}
+		}
+		return nil, err
+	}
+	c.engine = e
+	if err := c.network(); err != nil {
+		return nil, err
+	}
+	stopped := c.perform(ctx)
+	if c.kernel != nil {
+		defer c.kernel.Close()
+	}
+	if m, missing := box.Missing(stopped); missing {
+		return notCompared(sc, o, c.variant, m), stopped
+	}
+	if stopped != nil && ctx.Err() == nil {
+		return nil, stopped
+	}
+	if stopped != nil {
+		stopped = ctx.Err()
+	}
+	return c.verdicts(ctx), stopped
+}
+
+// notModelled is why a kernel has nothing to be compared with.
+const notModelled box.Reason = "the model does not walk these rules"
+
+// notCompared is the report of a run for which there was no kernel.
+func notCompared(sc *scenario.Scenario, o CompareOptions, v datapath.Variant, why error) *report.Report {
+	r := &report.Report{
+		SchemaVersion: report.SchemaVersion, Kind: "Report", Scenario: sc.Metadata.Name, Seed: sc.Spec.Seed, World: "kernel",
+		Verdict: report.NotCompared, Checks: []report.Check{}, Traffic: []report.Traffic{},
+		Warnings: []string{"no kernel was compared: " + why.Error()},
+	}
+	if o.Seed != nil {
+		r.Seed = *o.Seed
+	}
+	for _, t := range sc.Spec.Traffic {
+		r.Checks = append(r.Checks, report.Check{
+			Name: t.Name, Service: t.To.Service.Value, Verdict: report.NotCompared, Reason: why.Error(), Line: t.At.Line,
+			Reproduce: reproduce(sc, "compare", r.Seed, o, Only{Traffic: t.Name, Last: -1}),
+		})
+	}
+	return r
+}
+
+// network derives what stands around the node, and whether order and time matter.
+func (c *comparison) network() error {
+	s := c.subject
+	c.top = kernel.TopologyOf(s.Host, &s.State)
+	for i := range c.groups {
+		w, err := c.newWitness(i)
+		if err != nil {
+			return err
+		}
+		c.watchers = append(c.watchers, w)
+	}
+	var span time.Duration
+	for _, g := range c.groups {
+		span = max(span, g.Start+time.Duration(g.Connections)*g.Gap)
+	}
+	for _, f := range families {
+		serial, window := memory(s.Node.Rules(f))
+		c.serial = c.serial || serial
+		c.paced = c.paced || window > 0 && window < span
+	}
+	if c.opt.begin != nil {
+		c.opt.begin(&c.top)
+	}
+	if c.opt.loaded != nil {
+		c.opt.loaded(s, c.top)
+	}
+	return nil
+}
+
+// memory finds what makes one connection depend on those before it, and the shortest time after which it does no more; 0 without.
+func memory(rs *iptables.Ruleset) (serial bool, window time.Duration) {
+	for _, t := range rs.Tables() {
+		for _, chain := range t.Chains() {
+			for _, r := range chain.Rules {
+				for _, m := range r.Matches {
+					switch m := m.(type) {
+					case *iptables.Recent:
+						serial = true
+						if d := time.Duration(m.Seconds) * time.Second; d > 0 && (window == 0 || d < window) {
+							window = d
+						}
+					case *iptables.Nth:
+						serial = true
+					}
+				}
+			}
+		}
+	}
+	return serial, window
+}
+
+// kernelProfile is the model's profile of a kernel that runs here.
+func kernelProfile(release string, v datapath.Variant) datapath.Profile {
+	var major, minor int
+	_, _ = fmt.Sscanf(release, "%d.%d", &major, &minor)
+	p := datapath.DefaultProfile()
+	short := fmt.Sprintf("%d.%d", major, minor)
+	for _, known := range profiles {
+		if known.Kernel == short && known.IPTables == v {
+			p = known
+		}
+	}
+	p.Name, p.Kernel, p.IPTables = "linux-"+short, short, v
+	p.TimeWaitReuse = major > 6 || major == 6 && minor > 1
+	return p
+}
+
+// perform starts the kernel and opens every connection, stretch by stretch between events.
+func (c *comparison) perform(ctx context.Context) error {
+	if c.opt.Vehicle == VehicleUML {
+		return UnbuiltVehicle().Missing
+	}
+	k, err := kernel.Start(ctx, kernel.Config{Vehicle: c.opt.Vehicle, Variant: c.variant, Topology: c.top})
+	if err != nil {
+		return err
+	}
+	c.kernel = k
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	c.begun = time.Now()
+	c.subject.Node.SetSource(&share.Script{})
+	stretch := newStretch(c)
+	for f := range c.flows() {
+		for {
+			at, due := c.pending.Peek()
+			if !due || at > f.At {
+				break
+			}
+			if err := stretch.finish(ctx, at); err != nil {
+				return err
+			}
+		}
+		if err := stretch.add(ctx, f); err != nil {
+			return err
+		}
+	}
+	for {
+		at, due := c.pending.Peek()
+		if !due {
+			return stretch.end(ctx)
+		}
+		if err := stretch.finish(ctx, at); err != nil {
+			return err
+		}
+	}
+}
+
+// load gives the kernel the operations that the model has had since it was loaded last.
+func (c *comparison) load(ctx context.Context) error {
+	ops := c.ops
+	c.ops = nil
+	if c.opt.plant != nil {
+		for i, op := range ops {
+			ops[i] = c.opt.plant(op)
+		}
+	}
+	return c.kernel.Apply(ctx, ops)
+}
+
+// happen lets an event change model and kernel at once.
+func (c *comparison) happen(ctx context.Context, at time.Duration) error {
+	_, do, _ := c.pending.Next()
+	now := time.Since(c.begun)
+	if err := do(now); err != nil {
+		return err
+	}
+	c.subject.Node.SetSource(&share.Script{})
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	backends := kernel.TopologyOf(c.subject.Host, &c.subject.State).Backends
+	if err := c.kernel.SetBackends(ctx, backends); err != nil {
+		return err
+	}
+	c.top.Backends = backends
+	for _, w := range c.watchers {
+		if err := c.epoch(w, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flows are the connections to open, with their numbers.
+func (c *comparison) flows() func(func(traffic.Flow) bool) {
+	return c.options.Only.of(c.groups, traffic.Flows(seed.Root(c.seed), c.groups))
+}
+
+// listens reports whether there is a socket for a traffic's connections.
+func (c *comparison) listens(at netip.AddrPort, w *witness) bool {
+	for _, b := range c.top.Backends {
+		if b.Addr == at && b.Proto == w.group.Proto {
+			return true
+		}
+	}
+	return false
+}
+
+// UnbuiltVehicle is what svclab doctor says of a vehicle that has a name only.
+func UnbuiltVehicle() kernel.VehicleStatus {
+	return kernel.VehicleStatus{
+		Vehicle: VehicleUML, Missing: &box.MissingError{What: string(VehicleUML), Reason: notBuilt, Mend: "use --kernel rootless"},
+	}
+}

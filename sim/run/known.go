@@ -1,0 +1,60 @@
+package run
+
+import (
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/sim/report"
+)
+
+// knownDifference is something in which model and kernel need not agree. The list is reviewed: each entry says what is not
+// compared and why that is no fault of either.
+type knownDifference struct {
+	id, what, reason string
+	met              func(c *comparison) bool
+}
+
+// knownDifferences is the whole list: what is not in it is compared.
+var knownDifferences = []knownDifference{
+	{
+		id: "policy-counters-nft", what: "packet counters of chain policies",
+		reason: "base chains of nf_tables count nothing for their policy, and iptables-nft-save prints zeros",
+		met:    func(c *comparison) bool { return c.variant == datapath.NFT },
+	},
+	{
+		id: "masquerade-port", what: "the source port that masquerading chooses",
+		reason: "--random-fully has both draw it; the address that the endpoint sees is compared, the port decides nothing",
+		met: func(c *comparison) bool {
+			for _, w := range c.watchers {
+				if w.masked > 0 {
+					return true
+				}
+			}
+			return false
+		},
+	},
+	{
+		id: "sysctl-in-namespace", what: "kernel parameters that kube-proxy sets",
+		reason: "a network namespace may not set what belongs to the whole machine; none of them chooses an endpoint",
+		met:    func(c *comparison) bool { return len(c.kernel.Notes()) > 0 },
+	},
+	{
+		id: "byte-counters", what: "byte counters",
+		reason: "TCP options differ between kernels, so equal packets have unequal lengths; packets are compared",
+		met:    func(*comparison) bool { return true },
+	},
+	{
+		id: "as-fast-as-it-goes", what: "when connections start, and how long they last",
+		reason: "no rule of this scenario looks at the time, so connections follow one another at once and close when they are answered",
+		met:    func(c *comparison) bool { return !c.paced },
+	},
+}
+
+// known lists the known differences that this run met.
+func (c *comparison) known() []report.Known {
+	var out []report.Known
+	for _, k := range knownDifferences {
+		if k.met(c) {
+			out = append(out, report.Known{ID: k.id, What: k.what, Reason: k.reason})
+		}
+	}
+	return out
+}
