@@ -147,7 +147,7 @@ func (s *Set) merge() error {
 	}
 	if s.AutoMerge && !s.IsMap() {
 		s.elements = make(map[string]*Element, len(list))
-		for _, e := range normalised(list) {
+		for _, e := range normalised(list, true) {
 			s.elements[e.KeyText()] = &e
 		}
 		return nil

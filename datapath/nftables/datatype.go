@@ -224,7 +224,21 @@ func compareValues(a, b Value) int {
 		}
 		return 1
 	}
-	return strings.Compare(a.Text, b.Text)
+	return compareNames(a.Text, b.Text)
+}
+
+// compareNames compares names of interfaces as nft sorts them: as numbers in the byte order of most machines, the last letter
+// the most significant.
+func compareNames(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		if a[i] != b[i] {
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return 0
 }
 
 // follows reports whether b is the value right after a.

@@ -71,17 +71,18 @@ func (e *BusyError) Error() string {
 	return e.Kind + " " + strconv.Quote(e.Name) + ": Device or resource busy"
 }
 
-// LoopError says that chains that a hook leads to call each other in a circle (ELOOP), or too deeply (EMLINK).
+// LoopError says that chains that a hook leads to call each other in a circle, or too deeply; to the kernel the two are one
+// (EMLINK).
 type LoopError struct {
-	Chain string
-	Deep  bool
+	Chain  string
+	Circle bool
 }
 
 func (e *LoopError) Error() string {
-	if e.Deep {
-		return "chain " + strconv.Quote(e.Chain) + ": Too many links"
+	if e.Circle {
+		return "chain " + strconv.Quote(e.Chain) + " leads back to itself: Too many links"
 	}
-	return "chain " + strconv.Quote(e.Chain) + ": Too many levels of symbolic links"
+	return "chain " + strconv.Quote(e.Chain) + " leads through more than " + strconv.Itoa(maxDepth) + " jumps: Too many links"
 }
 
 // IsNotFound reports whether a transaction failed because something does not exist.

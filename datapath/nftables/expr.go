@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,10 @@ type Binary struct {
 type Concat struct{ Parts []Expr }
 
 // Literal is a constant, possibly a range of them.
-type Literal struct{ Interval }
+type Literal struct {
+	Interval
+	Range bool // written `a-b`, and so listed, even if it is a prefix
+}
 
 // SetRef names a set or map of the table: `@cluster-ips`.
 type SetRef struct {
@@ -55,8 +59,9 @@ type SetRef struct {
 
 // SetLiteral is a set written into the rule.
 type SetLiteral struct {
-	Of       []DataType
-	Elements []Element // in the order of the text
+	Of        []DataType
+	Elements  []Element // in the order of the text
+	Intervals bool      // some element was written as a prefix or a range: those that touch are one
 }
 
 // MapLookup is the value that a map, named or literal, holds for a key.
@@ -179,8 +184,14 @@ func (e Concat) text(native bool) string {
 	return strings.Join(parts, " . ")
 }
 
-func (e Literal) text(native bool) string { return e.Interval.text(native) }
-func (e SetRef) text(bool) string         { return "@" + e.Name }
+func (e Literal) text(native bool) string {
+	if e.Range && !e.Single() {
+		return e.Lo.text(native) + "-" + e.Hi.text(native)
+	}
+	return e.Interval.text(native)
+}
+
+func (e SetRef) text(bool) string { return "@" + e.Name }
 
 func (e SetLiteral) text(native bool) string {
 	sep := ", "
@@ -188,11 +199,17 @@ func (e SetLiteral) text(native bool) string {
 	if native {
 		sep = " , "
 	} else {
-		list = normalised(list)
+		list = normalised(list, e.Intervals)
 	}
 	var parts []string
+	// A set of single values that was written as prefixes is no interval set unless one is written so again.
+	whole := native && e.Intervals && !slices.ContainsFunc(list, func(x Element) bool { return !x.Key[0].Single() })
 	for i := range list {
-		parts = append(parts, list[i].text(native))
+		text := list[i].text(native)
+		if a := list[i].Key[0].Lo.Addr; whole && a.IsValid() && len(list[i].Key) == 1 {
+			text = netip.PrefixFrom(a, a.BitLen()).String() + strings.TrimPrefix(text, a.String())
+		}
+		parts = append(parts, text)
 	}
 	return "{ " + strings.Join(parts, sep) + " }"
 }
@@ -203,13 +220,9 @@ func (e MapLookup) text(native bool) string {
 
 // normalised is a literal set as the kernel keeps it: doubles gone, in order of value, and where there are ranges, those that
 // touch or overlap made one (nft, src/intervals.c).
-func normalised(list []Element) []Element {
+func normalised(list []Element, ranges bool) []Element {
 	out := slices.Clone(list)
 	slices.SortStableFunc(out, compareElements)
-	ranges := false
-	for i := range out {
-		ranges = ranges || slices.ContainsFunc(out[i].Key, func(k Interval) bool { return !k.Single() })
-	}
 	n := 0
 	for i := range out {
 		if n > 0 && compareElements(out[n-1], out[i]) == 0 && out[n-1].Key[0] == out[i].Key[0] {

@@ -114,8 +114,28 @@ func (p *parser) statement() (Statement, error) {
 	} else if bits && m.Op == OpImplicit {
 		m.Op = OpEq
 	}
+	if of := left.Types(); p.tok.kind == tokWord && of[0] == TypeMark && len(of) == 1 && strings.Contains(p.tok.text, "/") {
+		return p.leadingBits(m)
+	}
 	m.Right, err = p.right(left.Types())
 	return m, err
+}
+
+// leadingBits reads `0x80000000/1`, as nft lists a comparison of the first bits of a mark.
+func (p *parser) leadingBits(m Match) (Statement, error) {
+	w := p.advance().text
+	value, length, _ := strings.Cut(w, "/")
+	v, err := parseValue(TypeMark, value)
+	n, ok := number(length)
+	if err != nil || !ok || n == 0 || n > 32 || m.Op != OpImplicit && m.Op != OpNe {
+		return nil, &ValueError{Text: w, Type: TypeMark}
+	}
+	if m.Op == OpImplicit {
+		m.Op = OpEq
+	}
+	m.Left = Binary{"&", m.Left, Literal{Interval: single(Value{Type: TypeMark, Num: 1<<32 - 1<<(32-n)})}}
+	m.Right = Literal{Interval: single(v)}
+	return m, nil
 }
 
 // startsExpr reports whether the word at hand begins an expression on the packet.
@@ -148,7 +168,7 @@ func (p *parser) expr() (Expr, error) {
 			if err != nil {
 				return nil, err
 			}
-			e = Binary{op, e, Literal{single(v)}}
+			e = Binary{op, e, Literal{Interval: single(v)}}
 		}
 		parts = append(parts, e)
 		if !p.takeWord(".") {
@@ -291,7 +311,11 @@ func (p *parser) right(of []DataType) (Expr, error) {
 	case p.isPunct("@"):
 		return p.setRef(of)
 	case p.takePunct("{"):
-		return p.literalSet(of, nil)
+		s, err := p.literalSet(of, nil)
+		if set, ok := s.(SetLiteral); ok && len(set.Elements) == 1 && len(of) == 1 && !p.blocks {
+			return Literal{Interval: set.Elements[0].Key[0]}, nil // nft loads a set of one as its element
+		}
+		return s, err
 	}
 	words, err := p.parts()
 	if err != nil {
@@ -300,15 +324,15 @@ func (p *parser) right(of []DataType) (Expr, error) {
 	if len(words) != len(of) {
 		return nil, &SyntaxError{Text: strings.Join(words, " . "), Want: "a value of type " + types(of)}
 	}
-	var key []Interval
-	for i, w := range words {
-		v, err := parseInterval(of[i], w)
-		if err != nil {
-			return nil, err
-		}
-		key = append(key, v)
+	if len(of) > 1 {
+		return nil, &SyntaxError{Text: strings.Join(words, " . "), Want: "a set: concatenations are not compared with single values"}
 	}
-	for of[0].flags() && len(of) == 1 && p.takePunct(",") {
+	v, err := parseInterval(of[0], words[0])
+	if err != nil {
+		return nil, err
+	}
+	l := Literal{Interval: v, Range: !v.Single() && !strings.Contains(words[0], "/")}
+	for of[0].flags() && p.takePunct(",") {
 		w, err := p.word("a " + string(of[0]))
 		if err != nil {
 			return nil, err
@@ -317,10 +341,10 @@ func (p *parser) right(of []DataType) (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		key[0].Lo.Num |= v.Num
-		key[0].Hi = key[0].Lo
+		l.Lo.Num |= v.Num
+		l.Hi = l.Lo
 	}
-	return keyExpr(key), nil
+	return l, nil
 }
 
 func (p *parser) setRef(of []DataType) (Expr, error) {
@@ -353,6 +377,9 @@ func (p *parser) literalSet(key, data []DataType) (Expr, error) {
 			return nil, &PositionError{File: p.file, Line: line, Err: &ExistsError{Kind: "element", Name: k}}
 		}
 		seen[k] = e.value(true)
+		for j, w := range raw[i].Key {
+			s.Intervals = s.Intervals || strings.Contains(w, "/") || !e.Key[j].Single()
+		}
 		s.Elements = append(s.Elements, e)
 	}
 	return s, nil
@@ -479,6 +506,9 @@ func (p *parser) log() (Statement, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if l.Group >= 0 && l.Level != "" {
+			return nil, &SyntaxError{Text: "level", Want: "level or group, not both"}
 		}
 	}
 }
@@ -618,14 +648,14 @@ func (p *parser) natTarget(n *NAT, address bool) error {
 		if strings.Contains(addr, "/") {
 			return &UnsupportedError{Construct: string(n.Kind) + " to a prefix"}
 		}
-		n.To = Literal{v}
+		n.To = Literal{Interval: v, Range: true}
 	}
 	if port != "" {
 		v, err := parseInterval(TypePort, port)
 		if err != nil {
 			return err
 		}
-		n.Port = Literal{v}
+		n.Port = Literal{Interval: v}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -115,25 +116,38 @@ type Log struct {
 type NoTrack struct{}
 
 func (s Match) text(native bool) string {
-	op, right := string(s.Op), s.Right
-	if set, ok := right.(SetLiteral); ok && !native && len(set.Elements) == 1 {
-		right = keyExpr(set.Elements[0].Key) // nft writes a set of one as its element
+	op := string(s.Op)
+	if b, ok := s.Left.(Binary); ok && !native {
+		if text, ok := s.masked(b); ok {
+			return text
+		}
 	}
 	if op != "" {
 		op += " "
 	}
-	return s.Left.text(native) + " " + op + right.text(native)
+	return s.Left.text(native) + " " + op + s.Right.text(native)
 }
 
-func keyExpr(key []Interval) Expr {
-	if len(key) == 1 {
-		return Literal{key[0]}
+// masked spells a comparison of leading bits as nft lists it: `meta mark & 0x80000000 != 0` as `meta mark != 0x00000000/1`.
+func (s Match) masked(b Binary) (string, bool) {
+	mask, ok := b.Right.(Literal)
+	right, also := s.Right.(Literal)
+	if b.Op != "&" || !ok || !also || mask.Lo.Type != TypeMark || s.Op != OpEq && s.Op != OpNe {
+		return "", false
 	}
-	var c Concat
-	for _, k := range key {
-		c.Parts = append(c.Parts, Literal{k})
+	n := bits.OnesCount32(uint32(mask.Lo.Num))
+	if n == 0 || bits.LeadingZeros32(^uint32(mask.Lo.Num)) != n {
+		return "", false
 	}
-	return c
+	text := b.Left.text(false) + " "
+	if s.Op == OpNe {
+		text += "!= "
+	}
+	text += mark(right.Lo.Num)
+	if n < 32 {
+		text += "/" + strconv.Itoa(n)
+	}
+	return text, true
 }
 
 func (s Verdict) text(bool) string {

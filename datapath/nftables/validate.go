@@ -1,7 +1,7 @@
 package nftables
 
-// maxDepth is how many jumps may nest (NFT_JUMP_STACK_SIZE).
-const maxDepth = 16
+// maxDepth is how many jumps may follow each other from a hook on: one less than NFT_JUMP_STACK_SIZE.
+const maxDepth = 15
 
 // validate walks the chains that hooks lead to, as nft_chain_validate does when a transaction is committed. Chains that no hook
 // leads to may form circles.
@@ -16,7 +16,7 @@ func (t *Table) validate() error {
 			return err
 		}
 		if d > maxDepth {
-			return &LoopError{Chain: c.Name, Deep: true}
+			return &LoopError{Chain: c.Name}
 		}
 	}
 	return nil
@@ -32,13 +32,13 @@ type walk struct {
 func (w *walk) visit(c *Chain) (int, error) {
 	if d, ok := w.depth[c.Name]; ok {
 		if d < 0 {
-			return 0, &LoopError{Chain: c.Name}
+			return 0, &LoopError{Chain: c.Name, Circle: true}
 		}
 		return d, nil
 	}
 	// Deeper than this is too deep whatever follows; the circle, if there is one, closes within the chains on the way.
 	if w.level++; w.level > 4*maxDepth {
-		return 0, &LoopError{Chain: c.Name, Deep: true}
+		return 0, &LoopError{Chain: c.Name}
 	}
 	defer func() { w.level-- }()
 	w.depth[c.Name] = -1
