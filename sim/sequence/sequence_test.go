@@ -36,6 +36,14 @@ type recording struct {
 				SHA256                                 string
 				Text                                   string
 			}
+			NFT []struct {
+				Operations int
+				Kinds      map[string]int
+				Failed     bool
+				Lines      int
+				SHA256     string
+				Text       string
+			}
 			CallCount int
 			CallKinds map[string]int
 			Calls     []string
@@ -56,7 +64,7 @@ type recording struct {
 }
 
 func TestRecordedSequences(t *testing.T) {
-	for _, mode := range []service.Mode{service.ModeIPTables, service.ModeIPVS} {
+	for _, mode := range []service.Mode{service.ModeIPTables, service.ModeIPVS, service.ModeNFTables} {
 		files, _ := filepath.Glob("testdata/sequences/*/" + string(mode) + ".yaml")
 		if len(files) < 15 {
 			t.Fatalf("%d recordings of %s", len(files), mode)
@@ -124,6 +132,20 @@ func playRecorded(t *testing.T, start service.Mode, files []string) {
 					same("lines", h.Lines, r.Lines)
 					if h.SHA256 != r.SHA256 {
 						t.Errorf("step %s: text of restore %d differs; %s", w.Name, j, firstDifference(h.Text.Text, r.Text))
+					}
+				}
+				if len(g.Work.NFT) != len(w.Work.NFT) {
+					t.Errorf("step %s: %d transactions, recorded %d", w.Name, len(g.Work.NFT), len(w.Work.NFT))
+					continue
+				}
+				for j, r := range w.Work.NFT {
+					h := g.Work.NFT[j]
+					same("operations", h.Operations, r.Operations)
+					same("operations by kind", h.Kinds, r.Kinds)
+					same("failed", h.Failed, r.Failed)
+					same("lines", h.Lines, r.Lines)
+					if h.SHA256 != r.SHA256 {
+						t.Errorf("step %s: text of transaction %d differs; %s", w.Name, j, firstDifference(h.Text.Text, r.Text))
 					}
 				}
 				if w.Conntrack == nil {
