@@ -119,11 +119,25 @@ func (c *Cluster) Lookup(q Request) (*Report, error) {
 	}
 	r.Conf = c.ResolvConf(p, domain, node)
 	r.Exchange = c.exchange
-	queries, records, failure := r.Lookup(q.Name)
+	name := q.Name
+	literal, isAddress := parseIP(name)
+	if isAddress && q.Type != "" && r.Types[0] == dns.TypePTR {
+		name, _ = dns.ReverseAddr(name) // of an address it cannot fail
+		isAddress, r.Exact = false, true
+	}
+	var queries []Query
+	var records []dns.RR
+	var failure error
+	if !isAddress || q.Type != "" || q.Exact { // of an address a program asks nothing
+		queries, records, failure = r.Lookup(name)
+	}
 	out := &Report{
 		SchemaVersion: "svclab/v1alpha1", Kind: "Lookup", Name: q.Name, From: q.Namespace + "/" + q.Pod, Resolver: libc,
 		ResolvConf: strings.Split(strings.TrimSuffix(r.Conf.String(), "\n"), "\n"),
 		Queries:    []QueryReport{}, Result: []string{},
+	}
+	if len(queries) == 0 && isAddress {
+		out.Result = append(out.Result, literal.String())
 	}
 	for _, x := range queries {
 		out.Queries = append(out.Queries, reportOf(x))
