@@ -21,6 +21,7 @@ func (e *engine) event(now time.Duration, ev *scenario.Event) error {
 	if err := s.sync(now); err != nil {
 		return err
 	}
+	e.planCheck()
 	return e.newEpoch(now)
 }
 

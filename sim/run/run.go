@@ -76,6 +76,7 @@ type engine struct {
 	source   drawing
 	done     int64
 	total    int64
+	checking bool // kube-proxy's next look at terminating servers is planned
 }
 
 // action is something that happens besides a new connection: an event, or a connection's end.

@@ -1,0 +1,48 @@
+package run
+
+import (
+	"time"
+
+	"github.com/svclab/svclab/datapath/kubeproxy"
+	"github.com/svclab/svclab/sim/vtime"
+)
+
+// nextCheck is when kube-proxy looks next at the servers that wait for their last connection to end; false when none waits.
+func (s *Subject) nextCheck() (at time.Duration, ok bool) {
+	for _, p := range s.proxiers {
+		if g, is := p.(kubeproxy.Graceful); is && len(g.Terminating()) > 0 && (!ok || g.NextCheck() < at) {
+			at, ok = g.NextCheck(), true
+		}
+	}
+	return at, ok
+}
+
+// check lets kube-proxy look at those servers, and reports whether it changed anything.
+func (s *Subject) check(now time.Duration) bool {
+	changed := false
+	for _, p := range s.proxiers {
+		if g, is := p.(kubeproxy.Graceful); is && g.NextCheck() <= now {
+			changed = len(g.Check(now, kubeproxy.NodeHost{Node: s.Node}).Ops) > 0 || changed
+		}
+	}
+	return changed
+}
+
+// planCheck puts kube-proxy's next look on the list of what is to come, unless it is there.
+func (e *engine) planCheck() {
+	at, ok := e.subject.nextCheck()
+	if !ok || e.checking {
+		return
+	}
+	e.checking = true
+	e.pending.Add(vtime.Key{At: at, Flow: -1, Sequence: -1}, func(now time.Duration) error {
+		e.checking = false
+		e.subject.Node.Advance(now)
+		changed := e.subject.check(now)
+		e.planCheck()
+		if !changed {
+			return nil
+		}
+		return e.newEpoch(now)
+	})
+}
