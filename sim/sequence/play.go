@@ -29,7 +29,6 @@ type player struct {
 	now      time.Duration
 	topology map[string]string // the node's topology labels, once a step has changed them
 	switches bool              // some step restarts or cleans up: all of the node's tables are recorded
-	ran      map[service.Mode]bool
 }
 
 // host is the node: rule sets and flows, where programming can be made to fail and servers have the connections that steps
@@ -68,7 +67,7 @@ func Play(name string, s *Sequence, mode service.Mode) (*Record, error) {
 	if err != nil {
 		return nil, &Error{File: name, Err: err}
 	}
-	p := &player{name: name, objects: objects, host: &host{RulesHost: kubeproxy.NewRulesHost(), connections: map[string]Connections{}}, mode: mode, ran: map[service.Mode]bool{}}
+	p := &player{name: name, objects: objects, host: &host{RulesHost: kubeproxy.NewRulesHost(), connections: map[string]Connections{}}, mode: mode}
 	for i := range s.Steps {
 		p.switches = p.switches || s.Steps[i].Restart != "" || s.Steps[i].Cleanup
 	}
@@ -175,18 +174,14 @@ func (p *player) start(s service.State) (kubeproxy.Result, error) {
 		return kubeproxy.Result{}, err
 	}
 	p.proxier = proxier
-	p.ran[p.mode] = true
 	return proxier.Start(p.host), nil
 }
 
-// cleanup removes what the modes left behind. A table of nftables mode is there only if that mode ran on the node.
+// cleanup removes what the modes left behind, whether they ran on the node or not.
 func (p *player) cleanup(modes []service.Mode, rec *StepRecord) (kubeproxy.Result, error) {
 	all := kubeproxy.Result{Dumps: -1, Commands: kubeproxy.Counts{}}
 	for _, m := range modes {
 		rec.CleanedUp = append(rec.CleanedUp, string(m))
-		if m == service.ModeNFTables && !p.ran[m] {
-			continue
-		}
 		r, err := kubeproxy.Cleanup(m, []packet.Family{packet.IPv4}, p.host)
 		if err != nil {
 			return all, err
