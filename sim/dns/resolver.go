@@ -139,6 +139,10 @@ func (l *run) end(sawNoData, sawFailure bool) error {
 // maxName is the longest name with its dot at the end that fits into a message.
 const maxName = 254
 
+// maxMuslLine is the longest line of resolv.conf that musl reads, its end included; it passes over a longer one
+// (src/network/resolvconf.c, __get_resolv_conf).
+const maxMuslLine = 255
+
 // names are the names to ask for in order, and the index of the name as it is.
 func (r *Resolver) names(name string) (list []string, asIs int) {
 	full := dns.Fqdn(name)
@@ -155,7 +159,11 @@ func (r *Resolver) names(name string) (list []string, asIs int) {
 			return list, 0
 		}
 	}
-	for _, s := range r.Conf.Search {
+	search := r.Conf.Search
+	if r.musl() && len("search "+strings.Join(search, " ")+"\n") > maxMuslLine {
+		search = nil
+	}
+	for _, s := range search {
 		long := full + dns.Fqdn(s)
 		if s == "." {
 			long = full
@@ -194,11 +202,15 @@ func (l *run) ask(name string) ([]dns.RR, outcome) {
 	if len(servers) == 0 {
 		servers = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})} // resolv.conf(5): the name server on the local machine
 	}
+	turns := [][]netip.Addr{servers} // musl asks all servers at once, the others one after the other
+	if !l.musl() {
+		turns = slices.Collect(slices.Chunk(servers, 1))
+	}
 	last := timeout
 	half := 0
 	for range max(1, l.Conf.Attempts) {
-		for i := 0; i < len(servers); i++ {
-			silent := l.round(servers[i], name, answers, &last)
+		for i := 0; i < len(turns); i++ {
+			silent := l.round(turns[i], name, answers, &last)
 			if !slices.Contains(answers, nil) {
 				return l.judge(answers)
 			}
@@ -225,49 +237,60 @@ func (l *run) ask(name string) ([]dns.RR, outcome) {
 // (resolv/res_send.c, send_dg: RES_SNGLKUP, RES_SNGLKUPREOP). The lost half costs the timeout each time.
 const maxHalf = 2
 
-// round sends what is not yet answered to one server, and reports whether the resolver then waits out its time.
-func (l *run) round(server netip.Addr, name string, answers []*dns.Msg, last *outcome) (silent bool) {
-	var queue []int
+// round sends what is not yet answered to servers, and reports whether the resolver then waits out its time.
+func (l *run) round(servers []netip.Addr, name string, answers []*dns.Msg, last *outcome) (silent bool) {
+	type question struct {
+		index  int // in Types
+		server netip.Addr
+	}
+	var queue []question
 	for i, a := range answers {
-		if a == nil {
-			queue = append(queue, i)
+		for _, s := range servers {
+			if a == nil {
+				queue = append(queue, question{i, s})
+			}
 		}
 	}
-	again := 2 * len(queue) // failures that musl asks again at once (res_msend.c, servfail_retry)
+	again := 2 * len(l.Types) // failures that musl asks again at once (res_msend.c, servfail_retry)
 	truncated := false
-	for len(queue) > 0 {
-		i := queue[0]
-		queue = queue[1:]
-		m := l.send(server, UDP, name, l.Types[i])
+	for ; len(queue) > 0; queue = queue[1:] {
+		q := queue[0]
+		m := l.send(q.server, UDP, name, l.Types[q.index])
 		if m != nil && m.Truncated && l.Libc != OldMusl {
 			if truncated = true; l.Libc != Glibc {
-				m = l.send(server, TCP, name, l.Types[i])
+				m = l.send(q.server, TCP, name, l.Types[q.index])
 			}
 		}
 		switch {
 		case m == nil:
-			silent, *last = true, timeout
-		case m.Rcode == dns.RcodeSuccess, m.Rcode == dns.RcodeNameError:
-			answers[i] = m
-		case m.Rcode == dns.RcodeServerFailure && l.musl() && again > 0:
-			again--
-			*last = serverFailure
-			queue = append(queue, i)
+			*last = timeout
+		case answered(m):
+			if answers[q.index] == nil {
+				answers[q.index] = m
+			}
 		case m.Rcode == dns.RcodeServerFailure:
-			silent, *last = silent || l.musl(), serverFailure
-		default: // musl waits on as if nothing had come
-			silent, *last = silent || l.musl(), refused
+			*last = serverFailure
+			if l.musl() && again > 0 {
+				again--
+				queue = append(queue, q)
+			}
+		default:
+			*last = refused
 		}
+		silent = silent || m == nil || l.musl() // musl waits on after a failure as if nothing had come
 	}
 	if truncated && l.Libc == Glibc { // one truncated answer makes it send all its questions over TCP (res_send.c, send_vc)
 		for i, t := range l.Types {
-			if m := l.send(server, TCP, name, t); m != nil && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError) {
+			if m := l.send(servers[0], TCP, name, t); m != nil && answered(m) {
 				answers[i] = m
 			}
 		}
 	}
 	return silent
 }
+
+// answered reports whether a server has said something about the name.
+func answered(m *dns.Msg) bool { return m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError }
 
 // wait is how long a resolver waits for one server: musl divides its whole time among its attempts.
 func (l *run) wait() time.Duration {
@@ -294,11 +317,12 @@ func (l *run) send(server netip.Addr, via Transport, name string, t uint16) *dns
 // judge tells what the answers of one name come to.
 func (l *run) judge(answers []*dns.Msg) ([]dns.RR, outcome) {
 	var out []dns.RR
-	missing := 0
+	missing, came := 0, 0
 	for _, a := range answers {
 		if a == nil {
 			continue
 		}
+		came++
 		if a.Rcode == dns.RcodeNameError {
 			missing++
 			if l.musl() {
@@ -310,7 +334,7 @@ func (l *run) judge(answers []*dns.Msg) ([]dns.RR, outcome) {
 	switch {
 	case len(out) > 0:
 		return out, found
-	case missing == len(answers):
+	case missing == came:
 		return nil, nameError
 	}
 	return nil, noData

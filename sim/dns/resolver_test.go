@@ -221,6 +221,34 @@ func TestOneOfTwoLost(t *testing.T) {
 	}
 }
 
+// TestMuslServers: musl sends each question to every server at once and takes the first word on it (res_msend.c); a search
+// line of more than 255 bytes is none to it (resolvconf.c).
+func TestMuslServers(t *testing.T) {
+	conf := pods
+	conf.Nameservers = []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("192.0.2.1")}
+	r := &Resolver{Conf: conf, Libc: Musl, Exchange: func(server netip.Addr, via Transport, m *dns.Msg) *dns.Msg {
+		if server == conf.Nameservers[0] {
+			return nil
+		}
+		return zoneFile{"web.": "192.0.2.7"}.exchange(server, via, m)
+	}}
+	queries, found, err := r.Lookup("web.")
+	var got []string
+	for _, q := range queries {
+		got = append(got, dns.TypeToString[q.Type]+"@"+q.Server.String())
+	}
+	if s := strings.Join(got, " "); s != "A@10.96.0.10 A@192.0.2.1 AAAA@10.96.0.10 AAAA@192.0.2.1" || len(found) != 1 || err != nil || r.waited != 0 {
+		t.Errorf("%s, %v, %v after %v", s, found, err, r.waited)
+	}
+	for length, want := range map[int]int{247: 2, 248: 1} { // "search " and the end of the line are 8 bytes
+		conf.Search = []string{strings.Repeat("s.", 120) + strings.Repeat("t", length-240)}
+		r := &Resolver{Conf: conf, Libc: Musl}
+		if list, _ := r.names("x"); len(list) != want {
+			t.Errorf("a search list of %d bytes: %d names, want %d", length, len(list), want)
+		}
+	}
+}
+
 // TestResolvConf has its expectations from the Kubernetes documentation, "DNS for Services and Pods".
 func TestResolvConf(t *testing.T) {
 	c := &Cluster{Nameservers: pods.Nameservers}

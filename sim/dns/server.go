@@ -71,8 +71,9 @@ func New(c *Corefile, objects Objects, opt Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{zones: map[string]chain{}, Port: port, upstream: opt.Upstream}
+	stores := map[string]*store{}
 	for _, b := range blocks {
-		p := setup{file: c.Name, origins: b.zones, objects: objects, opt: opt}
+		p := setup{file: c.Name, origins: b.zones, objects: objects, opt: opt, stores: stores}
 		chain, err := p.chain(b.directives)
 		if err != nil {
 			return nil, err

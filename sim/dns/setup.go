@@ -16,6 +16,7 @@ type setup struct {
 	origins zones // the zones of the block
 	objects Objects
 	opt     Options
+	stores  map[string]*store // by filter: blocks that ask for the same objects share them
 }
 
 func (s *setup) fault(w Word, format string, args ...any) error {
@@ -117,7 +118,11 @@ func (s *setup) kubernetes(d Directive) (plugin, error) {
 		return nil, s.fault(d.Word, "zonal needs endpoints: remove noendpoints")
 	}
 	f.pods = k.pods == podsVerified
-	k.store = newStore(s.objects, f)
+	key := fmt.Sprint(f.labels, "\n", f.namespaceLabels, "\n", f.endpoints, f.pods)
+	if s.stores[key] == nil {
+		s.stores[key] = newStore(s.objects, f)
+	}
+	k.store = s.stores[key]
 	return k, nil
 }
 

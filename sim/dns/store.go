@@ -156,7 +156,7 @@ func (s *store) slice(v *discoveryv1.EndpointSlice) {
 	seen := map[string]bool{}
 	for _, end := range v.Endpoints {
 		if r := end.Conditions.Ready; r != nil && !*r {
-			continue // nil means unknown, which counts as ready
+			continue // nil means unknown, which counts as ready; publishNotReadyAddresses has made it true already
 		}
 		for _, ip := range end.Addresses {
 			a := addressEntry{ip: ip}
