@@ -21,7 +21,25 @@ type Explanation struct {
 	Backends        []Target `json:"backends"`
 	Paths           []Way    `json:"paths"`
 
+	NextPick *NextPick `json:"nextPick,omitempty"` // of an IPVS scheduler that draws nothing
+	LongRun  *LongRun  `json:"longRun,omitempty"`  // over one period of it; Uniform and MaxDeviation are then of these shares
+
 	Notes []string `json:"-"` // for the reader of the text
+}
+
+// NextPick is the server that a new connection is given now.
+type NextPick struct {
+	Scheduler string `json:"scheduler"`
+	Endpoint  string `json:"endpoint,omitempty"` // absent where no server is usable
+	Reason    string `json:"reason"`
+}
+
+// LongRun is how new connections are shared over one period of a scheduler.
+type LongRun struct {
+	Of       string   `json:"of"` // what the period counts
+	Picks    uint64   `json:"picks"`
+	Refused  uint64   `json:"refused,omitempty"`
+	Backends []Target `json:"backends"`
 }
 
 // Target is an endpoint with its exact share.
@@ -61,6 +79,8 @@ func (e *Explanation) WriteText(w io.Writer, s Style) error {
 	}
 	b.WriteByte('\n')
 	switch {
+	case e.LongRun != nil || e.NextPick != nil:
+		e.scheduled(&b, s)
 	case len(e.Backends) == 0:
 	case e.SamplesToNotice == nil:
 		fmt.Fprintf(&b, "%s: every share is 1/%d exactly\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), len(e.Backends))
@@ -78,6 +98,34 @@ func (e *Explanation) WriteText(w io.Writer, s Style) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// scheduled prints what a scheduler does next, and in the long run.
+func (e *Explanation) scheduled(b *strings.Builder, s Style) {
+	if n := e.NextPick; n != nil {
+		to := n.Endpoint
+		if to == "" {
+			to = "nobody"
+		}
+		fmt.Fprintf(b, "The next connection goes to %s: %s, %s.\n", s.Bold(to), n.Scheduler, n.Reason)
+	}
+	l := e.LongRun
+	if l == nil {
+		return
+	}
+	fmt.Fprintf(b, "In the long run, over a period of %d (%s):\n\n", l.Picks, l.Of)
+	t := &table{}
+	t.paint(s.Bold, "ENDPOINT", "SHARE", "EXACTLY")
+	for _, k := range l.Backends {
+		t.add(k.Endpoint, k.Decimal.percent(), exactly(k.Probability))
+	}
+	t.write(b, "")
+	b.WriteByte('\n')
+	if e.Uniform {
+		fmt.Fprintf(b, "%s: every share is 1/%d exactly\n", s.Good(s.sign("✓ ", "ok ")+"uniform"), len(l.Backends))
+		return
+	}
+	fmt.Fprintf(b, "%s: off by up to %s\n", s.Bad(s.sign("✗ ", "!! ")+"not uniform"), exactly(e.MaxDeviation))
 }
 
 func (e *Explanation) ways(s Style) *table {

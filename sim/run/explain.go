@@ -49,11 +49,9 @@ func (s *Subject) Explain(q ExplainRequest) (*report.Explanation, error) {
 	}
 	e.Backends = main.Backends
 	judge(e, shares)
+	s.scheduled(e, port.Protocol, netip.AddrPortFrom(from, clientPort), netip.AddrPortFrom(port.ClusterIP, port.Port))
 	if port.AffinityTimeout > 0 {
 		e.Notes = append(e.Notes, fmt.Sprintf("Session affinity: a client comes back to its endpoint for %s; the shares are those of its first connection.", port.AffinityTimeout))
-	}
-	if s.Mode == service.ModeIPVS {
-		e.Notes = append(e.Notes, "IPVS schedulers take turns by their state and draw nothing: this is the next pick at the present state, not a long-run share.")
 	}
 	for _, f := range s.frontEnds(family, port) {
 		for _, class := range c.list() {
