@@ -33,7 +33,7 @@ func distribution(c *report.Check) (string, error) {
 		return "", nil
 	}
 	var want, got plotter.XYs
-	low, high := 1.0, 0.0
+	high := 0.0
 	var bars plotter.YErrors
 	for i, b := range c.Backends {
 		x, y := float64(i), 100*float64(b.Observed)/float64(c.N)
@@ -48,16 +48,13 @@ func distribution(c *report.Check) (string, error) {
 			down, up = 100*float64(*b.Low), 100*float64(*b.High)
 		}
 		bars = append(bars, struct{ Low, High float64 }{max(y-down, 0), max(up-y, 0)})
-		low, high = min(low, down, 100*e, y), max(high, up, 100*e, y)
+		high = max(high, up, 100*e, y)
 	}
 	p := plot.New()
 	p.BackgroundColor = color.Transparent
 	p.Y.Label.Text = "share of connections, %"
 	p.X.Min, p.X.Max = -0.6, float64(n)-0.4
-	p.Y.Min, p.Y.Max = max(0, low-(high-low)*0.2), high+(high-low)*0.2
-	if high-low < 0.01 {
-		p.Y.Min, p.Y.Max = max(0, low-1), high+1
-	}
+	p.Y.Min, p.Y.Max = 0, high*1.1 // from zero: a share is a part of the whole
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Color, a.Label.TextStyle.Color, a.Tick.Color, a.Tick.Label.Color = muted, ink, muted, ink
 	}

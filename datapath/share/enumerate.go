@@ -152,8 +152,12 @@ func Enumerate[T any](walk func(Source) T, visit func(Path[T]) bool) error {
 type Script struct {
 	Decisions []int
 	used      int
+	asked     int
 	Ports     Source // draws of NAT ports; outcome 0 when nil
 }
+
+// Asked is how many choices the walk has had so far: draws of which more than one outcome was possible, ports aside.
+func (s *Script) Asked() int { return s.asked }
 
 // Chance repeats the next decision; certain outcomes take none.
 func (s *Script) Chance(p31 uint32) bool {
@@ -183,6 +187,7 @@ func (s *Script) Port(n int) int {
 }
 
 func (s *Script) take() int {
+	s.asked++
 	if s.used >= len(s.Decisions) {
 		return 0
 	}

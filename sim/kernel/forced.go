@@ -37,10 +37,10 @@ func (m Mismatch) String() string {
 // acknowledgements nobody counts: exact is false then.
 func Forced(n *datapath.Node, h replay.Host, log *Log) (wrong []Mismatch, exact bool, err error) {
 	exact = log.Retransmits == 0 && !log.Partial
+	f := Forcer{Node: n, Host: h}
 	for i := range log.Outcomes {
 		o := &log.Outcomes[i]
-		f := forced{node: n, host: h, o: o, now: o.Start, in: h.Ingress(o.Src.Addr())}
-		m, err := f.play()
+		_, m, err := f.Play(o)
 		if err != nil {
 			return wrong, exact, err
 		}
@@ -52,13 +52,75 @@ func Forced(n *datapath.Node, h replay.Host, log *Log) (wrong []Mismatch, exact 
 	return wrong, exact, nil
 }
 
+// Forcer does what Forced does, one connection at a time.
+type Forcer struct {
+	Node *datapath.Node
+	Host replay.Host
+	// Listens says where somebody answers; nil when that is unknown, and silence is then taken for nobody's answer.
+	Listens func(at netip.AddrPort, proto packet.Protocol) bool
+
+	// known are the decisions that led to a pick before: they are tried before all others.
+	known map[pick][]int
+}
+
+type pick struct {
+	in            string
+	proto         packet.Protocol
+	dst, endpoint netip.AddrPort
+}
+
+// Play walks one connection as the kernel did. It reports whether the model had a choice to make for it, and what the model
+// could not follow, if anything.
+func (f *Forcer) Play(o *Outcome) (drew bool, wrong *Mismatch, err error) {
+	g := forced{Forcer: f, node: f.Node, host: f.Host, o: o, now: o.Start, in: f.Host.Ingress(o.Src.Addr())}
+	wrong, err = g.play()
+	return g.drew, wrong, err
+}
+
+// force finds the decisions that send a first packet to an endpoint.
+func (f *Forcer) force(now time.Duration, in string, p packet.Packet, endpoint netip.AddrPort) ([]int, bool, error) {
+	k := pick{in, p.Proto, p.Dst, endpoint}
+	if d, ok := f.known[k]; ok && f.leads(now, in, p, d, endpoint) {
+		return d, true, nil
+	}
+	d, found, err := share.Force(f.Node, now, in, p, endpoint)
+	if found {
+		if f.known == nil {
+			f.known = map[pick][]int{}
+		}
+		f.known[k] = d
+	}
+	return d, found, err
+}
+
+// leads reports whether decisions send the packet to the endpoint.
+func (f *Forcer) leads(now time.Duration, in string, p packet.Packet, decisions []int, endpoint netip.AddrPort) bool {
+	old := f.Node.SetSource(&share.Script{Decisions: decisions})
+	defer f.Node.SetSource(old)
+	dst := p.Dst
+	var fate datapath.Fate
+	f.Node.Undo(func() {
+		if in == "" {
+			fate = f.Node.Send(now, &p).Fate
+		} else {
+			fate = f.Node.Receive(now, in, &p).Fate
+		}
+	})
+	if fate != datapath.Forwarded && fate != datapath.Delivered || p.Dst == dst {
+		return !endpoint.IsValid()
+	}
+	return p.Dst == endpoint
+}
+
 // forced is one connection on its way.
 type forced struct {
+	*Forcer
 	node *datapath.Node
 	host replay.Host
 	o    *Outcome
 	now  time.Duration
 	in   string
+	drew bool
 	// endpoint and seen are the addresses at the far side of the node.
 	endpoint, seen netip.AddrPort
 }
@@ -75,15 +137,20 @@ func (f *forced) play() (*Mismatch, error) {
 	if o.Backend != o.Dst {
 		picked = o.Backend
 	}
-	decisions, found, err := share.Force(f.node, f.now, f.in, p, picked)
+	decisions, found, err := f.force(f.now, f.in, p, picked)
+	if err == nil && !found && o.Failure != box.None {
+		decisions, found, err = f.mute(p)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if !found {
 		return f.mismatch("it is never sent there")
 	}
-	f.node.SetSource(&share.Script{Decisions: decisions})
+	script := &share.Script{Decisions: decisions}
+	f.node.SetSource(script)
 	d := f.send(f.in, &p)
+	f.drew = script.Asked() > 0
 	f.endpoint, f.seen = p.Dst, p.Src
 	switch d.Fate {
 	case datapath.Dropped:
@@ -96,6 +163,9 @@ func (f *forced) play() (*Mismatch, error) {
 			return f.mismatch("rejected with " + d.With.With)
 		}
 		return nil, nil
+	}
+	if o.Failure != box.None && f.Listens != nil && f.Listens(f.endpoint, o.Proto) && f.seen.Addr() != f.endpoint.Addr() {
+		return f.mismatch("answered by " + f.endpoint.String())
 	}
 	if o.Failure == box.Refused { // by what stands there
 		f.closed()
@@ -111,10 +181,29 @@ func (f *forced) play() (*Mismatch, error) {
 	return nil, nil
 }
 
+// mute finds decisions by which a connection that failed was sent to an endpoint that does not answer: nobody is there, or the
+// packet came back to its sender with the sender's own address.
+func (f *forced) mute(p packet.Packet) ([]int, bool, error) {
+	if f.Listens == nil {
+		return nil, false, nil
+	}
+	outcomes, err := share.Of(f.node, f.now, f.in, p)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, x := range outcomes {
+		if x.Endpoint.IsValid() && (x.Source == x.Endpoint.Addr() || !f.Listens(x.Endpoint, p.Proto)) {
+			return f.force(f.now, f.in, p, x.Endpoint)
+		}
+	}
+	return nil, false, nil
+}
+
 func (f *forced) mismatch(why string) (*Mismatch, error) {
 	f.node.SetSource(&share.Script{})
 	p := replay.FirstPacket(f.o.Proto, f.o.Src, f.o.Dst)
 	all, err := share.Of(f.node, f.now, f.in, p)
+	f.drew = f.drew || len(all) > 1 // where the kernel went the model never goes, but it had a choice
 	return &Mismatch{Outcome: *f.o, Model: all, Why: why}, err
 }
 

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/iptables"
-	"github.com/svclab/svclab/datapath/share"
+	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/box"
 	"github.com/svclab/svclab/sim/kernel"
+	"github.com/svclab/svclab/sim/measure"
 	"github.com/svclab/svclab/sim/report"
 	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/seed"
@@ -51,6 +53,7 @@ func Vehicles() []string {
 type comparison struct {
 	*engine
 	opt      CompareOptions
+	files    fs.FS
 	variant  datapath.Variant
 	ops      []datapath.Op // not yet given to the kernel
 	kernel   *kernel.Kernel
@@ -59,7 +62,8 @@ type comparison struct {
 	serial   bool      // what one connection meets depends on those before it: one at a time
 	paced    bool      // time matters: connections start when the scenario says
 	watchers []*witness
-	logs     chan *kernel.Log
+	last     map[client]measure.Outcome // how each client's last connection ended
+	forcer   kernel.Forcer
 	// inexact is why packet counters say nothing, "" when they do.
 	inexact string
 	opened  int64
@@ -73,23 +77,15 @@ type comparison struct {
 // Where no kernel could run, the report says NOT-COMPARED and the error is a box.MissingError. When the context ends first, the
 // report holds what was seen so far and the error is the context's.
 func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareOptions) (*report.Report, error) {
-	c := &comparison{opt: o, variant: o.Variant, logs: make(chan *kernel.Log, 2)}
+	c := &comparison{opt: o, variant: o.Variant}
 	if c.variant == "" {
 		c.variant = datapath.Legacy
 	}
-	profile := kernelProfile(box.KernelRelease(), c.variant)
-	e, err := prepare(sc, files, ScenarioOptions{
-		Seed: o.Seed, Only: o.Only, Progress: o.Progress, kernel: &profile, applied: func(op datapath.Op) { c.ops = append(c.ops, op) },
-	})
-	if err != nil {
+	if err := c.model(sc, files, box.KernelRelease()); err != nil {
 		var walked *datapath.NotWalkedError
 		if errors.As(err, &walked) { // the kernel could, the model cannot
 			return notCompared(sc, o, c.variant, err), &box.MissingError{What: "compare", Reason: notModelled, Err: err}
 		}
-		return nil, err
-	}
-	c.engine = e
-	if err := c.network(); err != nil {
 		return nil, err
 	}
 	stopped := c.perform(ctx)
@@ -106,6 +102,21 @@ func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareO
 		stopped = ctx.Err()
 	}
 	return c.verdicts(ctx), stopped
+}
+
+// model loads the model as a kernel of a release would be.
+func (c *comparison) model(sc *scenario.Scenario, files fs.FS, release string) error {
+	c.ops, c.watchers, c.files, c.last = nil, nil, files, map[client]measure.Outcome{}
+	profile := kernelProfile(release, c.variant)
+	e, err := prepare(sc, files, ScenarioOptions{
+		Seed: c.opt.Seed, Only: c.opt.Only, Progress: c.opt.Progress, kernel: &profile,
+		applied: func(op datapath.Op) { c.ops = append(c.ops, op) },
+	})
+	if err != nil {
+		return err
+	}
+	c.engine = e
+	return c.network()
 }
 
 // notModelled is why a kernel has nothing to be compared with.
@@ -207,11 +218,16 @@ func (c *comparison) perform(ctx context.Context) error {
 		return err
 	}
 	c.kernel = k
+	if r := k.Version().Release; kernelProfile(r, c.variant) != c.subject.Node.Profile { // a kernel of its own
+		if err := c.model(c.scenario, c.files, r); err != nil {
+			return err
+		}
+	}
 	if err := c.load(ctx); err != nil {
 		return err
 	}
 	c.begun = time.Now()
-	c.subject.Node.SetSource(&share.Script{})
+	c.forcer = kernel.Forcer{Node: c.subject.Node, Host: c.subject.Host, Listens: c.listens}
 	stretch := newStretch(c)
 	for f := range c.flows() {
 		for {
@@ -257,7 +273,6 @@ func (c *comparison) happen(ctx context.Context, at time.Duration) error {
 	if err := do(now); err != nil {
 		return err
 	}
-	c.subject.Node.SetSource(&share.Script{})
 	if err := c.load(ctx); err != nil {
 		return err
 	}
@@ -279,14 +294,9 @@ func (c *comparison) flows() func(func(traffic.Flow) bool) {
 	return c.options.Only.of(c.groups, traffic.Flows(seed.Root(c.seed), c.groups))
 }
 
-// listens reports whether there is a socket for a traffic's connections.
-func (c *comparison) listens(at netip.AddrPort, w *witness) bool {
-	for _, b := range c.top.Backends {
-		if b.Addr == at && b.Proto == w.group.Proto {
-			return true
-		}
-	}
-	return false
+// listens reports whether a socket of the kernel's network answers there.
+func (c *comparison) listens(at netip.AddrPort, proto packet.Protocol) bool {
+	return slices.Contains(c.top.Backends, kernel.Backend{Proto: proto, Addr: at})
 }
 
 // UnbuiltVehicle is what svclab doctor says of a vehicle that has a name only.

@@ -156,12 +156,13 @@ func (c *comparison) rules(ctx context.Context, add func(check.Result, []string)
 			add(check.Missing("rules "+f.String(), "interrupted before the kernel was asked for its rules"), nil)
 			continue
 		}
-		model := c.subject.Node.Linked(f).Print(true)
+		model := tables(c.subject.Node.Linked(f).Print(true))
 		dump, err := c.kernel.Dump(ctx, f)
 		if err != nil {
 			add(check.Missing("rules "+f.String(), err.Error()), nil)
 			continue
 		}
+		dump = tables(dump)
 		add(difference("rules "+f.String(), model, dump, kernel.DifferenceOptions{}, places))
 		res, list := difference("counters "+f.String(), model, dump, kernel.DifferenceOptions{Packets: true, Policies: c.variant == datapath.Legacy}, places)
 		if c.inexact != "" {
@@ -169,6 +170,14 @@ func (c *comparison) rules(ctx context.Context, add func(check.Result, []string)
 		}
 		add(res, list)
 	}
+}
+
+// tables is a dump that can be read: no table at all is as good as an empty one.
+func tables(dump string) string {
+	if strings.HasPrefix(dump, "*") || strings.Contains(dump, "\n*") {
+		return dump
+	}
+	return dump + "*filter\nCOMMIT\n"
 }
 
 func difference(name, model, dump string, o kernel.DifferenceOptions, p places) (check.Result, []string) {

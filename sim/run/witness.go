@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath"
-	"github.com/svclab/svclab/datapath/netfilter"
+	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/share"
 	"github.com/svclab/svclab/sim/box"
 	"github.com/svclab/svclab/sim/kernel"
@@ -30,7 +30,6 @@ type witness struct {
 	// again judges whether a client's draw remembers its last one: cells are "the same endpoint as before" and "another".
 	again     measure.Draws
 	againFrom map[measure.Outcome]*measure.Tally // of the present stretch, by the last endpoint
-	last      map[netip.Addr]measure.Outcome     // by client
 
 	want, got []place
 	wrong     []kernel.Mismatch // the first few
@@ -58,7 +57,7 @@ var (
 
 func (c *comparison) newWitness(i int) (*witness, error) {
 	g := &c.groups[i]
-	w := &witness{group: g, service: c.scenario.Spec.Traffic[i].To.Service.Value, last: map[netip.Addr]measure.Outcome{}}
+	w := &witness{group: g, service: c.scenario.Spec.Traffic[i].To.Service.Value}
 	if w.service == "" {
 		w.service = c.subject.serviceAt(g.To)
 	}
@@ -97,7 +96,7 @@ func (c *comparison) addBackends(w *witness) error {
 		if !at.IsValid() {
 			at = w.group.To
 		}
-		if (o.Fate == datapath.Forwarded || o.Fate == datapath.Delivered) && !c.listens(at, w) {
+		if (o.Fate == datapath.Forwarded || o.Fate == datapath.Delivered) && !c.listens(at, w.group.Proto) {
 			c.top.Backends = append(c.top.Backends, kernel.Backend{Proto: w.group.Proto, Addr: at})
 		}
 	}
@@ -151,7 +150,7 @@ func (c *comparison) ending(w *witness, o share.Outcome) measure.Outcome {
 		return measure.Timeout()
 	}
 	switch {
-	case c.listens(at, w):
+	case c.listens(at, w.group.Proto):
 		return measure.Backend(at)
 	case c.subject.Host.IsNode(at.Addr()):
 		return measure.Refused()
@@ -220,32 +219,39 @@ func (c *comparison) witness(o *kernel.Outcome) error {
 	if o.Masqueraded() {
 		w.masked++
 	}
-	if c.drew(o) || w.tally.Epoch.Possible() == 1 {
-		w.draw(o.Src.Addr(), end)
-	}
-	w.last[o.Src.Addr()] = end
-	wrong, _, err := kernel.Forced(c.subject.Node, c.subject.Host, &kernel.Log{Outcomes: []kernel.Outcome{*o}})
+	drew, wrong, err := c.forcer.Play(o)
 	if err != nil {
 		return err
 	}
+	if drew || w.tally.Epoch.Possible() == 1 {
+		w.draw(c.last[client{o.Src.Addr(), o.Dst, o.Proto}], end)
+	}
+	c.last[client{o.Src.Addr(), o.Dst, o.Proto}] = end
 	p := place{flow: o.ID}
 	w.got = append(w.got, p)
-	if len(wrong) > 0 {
-		p.end = wrong[0].Why
-		w.got[len(w.got)-1].end = kernelWords(&wrong[0].Outcome)
+	if wrong != nil {
+		p.end = wrong.Why
+		w.got[len(w.got)-1].end = kernelWords(o)
 		if len(w.wrong) < maxShown {
-			w.wrong = append(w.wrong, wrong[0])
+			w.wrong = append(w.wrong, *wrong)
 		}
 	}
 	w.want = append(w.want, p)
 	return nil
 }
 
-// draw counts one draw, for the shares and for the client's memory.
-func (w *witness) draw(client netip.Addr, end measure.Outcome) {
+// client is who may be remembered.
+type client struct {
+	src   netip.Addr
+	dst   netip.AddrPort
+	proto packet.Protocol
+}
+
+// draw counts one draw, for the shares and for the client's memory: before is how its last connection to the same front end
+// ended, of unknown kind when there was none.
+func (w *witness) draw(before, end measure.Outcome) {
 	w.tally.AddOutcome(end)
-	before, ok := w.last[client]
-	if !ok {
+	if before.Kind == measure.KindUnknown {
 		return
 	}
 	t, known := w.againFrom[before]
@@ -271,40 +277,3 @@ func (w *witness) draw(client netip.Addr, end measure.Outcome) {
 }
 
 var one = big.NewRat(1, 1)
-
-// drew reports whether the model would draw for this connection now.
-func (c *comparison) drew(o *kernel.Outcome) bool {
-	n := c.subject.Node
-	n.Advance(o.Start)
-	var d asked
-	old := n.SetSource(&d)
-	in := c.subject.Host.Ingress(o.Src.Addr())
-	n.Undo(func() {
-		p := replay.FirstPacket(o.Proto, o.Src, o.Dst)
-		if in == "" {
-			n.Send(o.Start, &p)
-		} else {
-			n.Receive(o.Start, in, &p)
-		}
-	})
-	n.SetSource(old)
-	return bool(d)
-}
-
-// asked is a source that notes whether a walk had a choice.
-type asked bool
-
-// Chance answers no.
-func (a *asked) Chance(p31 uint32) bool {
-	*a = *a || p31 > 0 && p31 < netfilter.One
-	return p31 >= netfilter.One
-}
-
-// Intn answers 0.
-func (a *asked) Intn(n int) int {
-	*a = *a || n > 1
-	return 0
-}
-
-// Port answers 0: which port a source gets decides nothing.
-func (a *asked) Port(int) int { return 0 }
