@@ -181,3 +181,49 @@ func (q exchange) difference(m *dns.Msg) string {
 	}
 	return strings.Join(out, "\n\t")
 }
+
+// TestRecordedSearch looks names up from a Pod and finds each query among the recorded ones, with the recorded answer: up to
+// the first name that CoreDNS has an address for, in the order of the search list.
+func TestRecordedSearch(t *testing.T) {
+	r, o := readRecording(t, "testdata/coredns/search.yaml")
+	c, err := Load(o, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := map[string]exchange{}
+	for _, q := range r.Queries {
+		recorded[q.Name+q.Type] = q
+	}
+	for name, want := range map[string]struct {
+		queries int
+		result  string
+	}{
+		"web": {1, "10.96.80.1"}, "web.default": {2, "10.96.80.4"}, "web.default.svc": {3, "10.96.80.4"},
+		"web.default.svc.cluster.local": {4, "10.96.80.4"}, "web.default.svc.cluster.local.": {1, "10.96.80.4"},
+		"www.example.com": {4, "203.0.113.10 203.0.113.11"},
+		"example.com":     {2, "10.96.80.3"}, // a Service example in the namespace com
+		"missing":         {4, ""}, "a.b.c.d.e": {4, ""}, "_http._tcp.web": {1, "10.96.80.1"}, "10.96.80.1": {4, ""},
+	} {
+		for _, libc := range []Libc{Glibc, Musl, Go} {
+			got, err := c.Lookup(Request{Name: name, Namespace: "shop", Pod: "client", Type: "A", Libc: libc})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(got.Result)
+			if len(got.Queries) != want.queries || strings.Join(got.Result, " ") != want.result {
+				t.Errorf("%s by %s: %d queries, %v; want %+v", name, libc, len(got.Queries), got.Result, want)
+			}
+			for _, q := range got.Queries {
+				x, ok := recorded[q.Name+q.Type]
+				var data []string
+				for _, a := range x.Answers {
+					data = append(data, a.Data)
+				}
+				slices.Sort(q.Answers)
+				if !ok || q.Rcode != x.Rcode || !slices.Equal(q.Answers, data) {
+					t.Errorf("%s by %s: %s %v, recorded %v: %s %v", q.Name, libc, q.Rcode, q.Answers, ok, x.Rcode, data)
+				}
+			}
+		}
+	}
+}

@@ -81,17 +81,22 @@ endpoints: [{addresses: [10.244.0.2]}, {addresses: [10.244.0.3], hostname: secon
 	}
 }
 
-// TestSmallBuffers: a client that offers less than 512 bytes gets 512 (RFC 6891 section 6.2.3).
-func TestSmallBuffers(t *testing.T) {
+// big is a headless Service of that name with n endpoints.
+func big(n int) string {
 	var m strings.Builder
-	m.WriteString(web + "---\napiVersion: v1\nkind: Service\nmetadata: {name: big}\nspec: {clusterIP: None, ports: [{port: 80}]}\n" +
+	m.WriteString("---\napiVersion: v1\nkind: Service\nmetadata: {name: big}\nspec: {clusterIP: None, ports: [{port: 80}]}\n" +
 		"---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: big, labels: {kubernetes.io/service-name: big}}\naddressType: IPv4\nports: [{port: 80}]\nendpoints:\n")
 	a := netip.MustParseAddr("10.244.3.1")
-	for range 60 {
+	for range n {
 		m.WriteString("- {addresses: [" + a.String() + "]}\n")
 		a = a.Next()
 	}
-	c := load(t, DefaultCorefile, m.String())
+	return m.String()
+}
+
+// TestSmallBuffers: a client that offers less than 512 bytes gets 512 (RFC 6891 section 6.2.3).
+func TestSmallBuffers(t *testing.T) {
+	c := load(t, DefaultCorefile, web+big(60))
 	for size, want := range map[uint16]struct {
 		records   int
 		truncated bool

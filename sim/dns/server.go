@@ -3,6 +3,8 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -137,7 +139,7 @@ func (c *Corefile) listeners(port uint16) ([]listener, uint16, error) {
 	ask := "53"
 	if port != 0 {
 		ask = fmt.Sprint(port)
-	} else if len(ports) > 0 && !contains(ports, ask) {
+	} else if len(ports) > 0 && !slices.Contains(ports, ask) {
 		ask = ports[0]
 	}
 	var out []listener
@@ -152,21 +154,11 @@ func (c *Corefile) listeners(port uint16) ([]listener, uint16, error) {
 		}
 		out = append(out, l)
 	}
-	var n uint16
-	_, err := fmt.Sscan(ask, &n)
+	n, err := strconv.ParseUint(ask, 10, 16)
 	if err != nil {
 		return nil, 0, &CorefileError{c.Name, 1, fmt.Sprintf("%q is no port", ask)}
 	}
-	return out, n, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return out, uint16(n), nil
 }
 
 // Answer answers one message that came over UDP; see AnswerOver.
