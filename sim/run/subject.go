@@ -116,6 +116,9 @@ func (s *Subject) resolve() error {
 		s.Warnings = append(s.Warnings, w.String())
 	}
 	s.State, s.Mode = state, state.Config.Mode
+	if s.Mode == service.ModeIPVS {
+		s.Warnings = append(s.Warnings, kubeproxy.IPVSDeprecation)
+	}
 	s.Host = replay.NewHost(&s.State)
 	if s.State.Node.StandIn {
 		s.Host.NodeIPs = standIn
