@@ -72,6 +72,8 @@ func TestNodePortAddresses(t *testing.T) {
 		{"IPv6 loopback is never served", []string{"::1/128"}, true, all4, "", true},
 		{"no address in range", []string{"172.16.0.0/12"}, true, "", all6, false},
 		{"primary", []string{"primary"}, true, "-d 192.168.10.11 -j KUBE-NODEPORTS", "-d fd00:10::11 -j KUBE-NODEPORTS", false},
+		{"words among ranges", []string{"primary", "localhost"}, true, "-d 127.0.0.1 -j KUBE-NODEPORTS; -d 192.168.10.11 -j KUBE-NODEPORTS", "-d fd00:10::11 -j KUBE-NODEPORTS", true},
+		{"all, whatever else", []string{"10.0.0.0/8", "all"}, true, all4, all6, true},
 		{"overlapping ranges", []string{"192.168.0.0/16", "192.168.10.0/24"}, true, "-d 192.168.10.11 -j KUBE-NODEPORTS", all6, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {

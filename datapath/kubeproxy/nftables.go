@@ -178,6 +178,7 @@ func (p *nftablesProxier) writer(s *service.State) *nftWriter {
 	w.mark = fmt.Sprintf("%#08x", uint32(1)<<uint(p.config.MasqueradeBit))
 	w.masqAll, w.detect = p.config.MasqueradeAll, newLocalDetector(start, p.family)
 	w.nodePorts, w.local, w.nodeIP = newNodePortAddresses(start, p.config.NodePortAddresses, p.family), localAddresses(&p.node, p.family), NodeIP(start, p.family)
+	w.refused = p.refused(w.nodePorts)
 	w.active, w.affinity = map[string]bool{}, map[string]bool{}
 	// ServiceCIDR objects are read as they are at a full sync; they cause none. kube-proxy's order is random.
 	var cidrs []string
@@ -189,6 +190,18 @@ func (p *nftablesProxier) writer(s *service.State) *nftWriter {
 	slices.Sort(cidrs)
 	w.cidrs = strings.Join(slices.Compact(cidrs), ",")
 	return w
+}
+
+// refused are the protocols whose node ports on loopback addresses are refused and counted: with the feature all, but TCP where
+// loopback addresses are configured, since kube-proxy then carries TCP itself. That proxy is not modelled, the rules are.
+func (p *nftablesProxier) refused(n nodePortAddresses) []packet.Protocol {
+	switch {
+	case !p.config.NFTLocalhostNodePorts:
+		return nil
+	case n.named:
+		return []packet.Protocol{packet.UDP, packet.SCTP}
+	}
+	return []packet.Protocol{packet.TCP, packet.UDP, packet.SCTP}
 }
 
 // cleanNFTables is CleanupLeftovers of the nftables mode: the table of each family goes; one that is not there is no error.

@@ -2,6 +2,7 @@ package kubeproxy
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,19 +27,19 @@ type nftPort struct {
 
 // nftContainers are the sets and maps whose elements Services ask for, in the order in which they are cleaned up.
 type nftContainers struct {
-	clusterIPs, serviceIPs, firewallIPs, noEndpoints, noEndpointsNode, served, hairpin *nftElements
+	clusterIPs, serviceIPs, firewallIPs, noEndpoints, noEndpointsNode, served, hairpin, rejected *nftElements
 }
 
 func newContainers() nftContainers {
 	return nftContainers{
 		newElements("set", nftClusterIPs), newElements("map", nftServiceIPs), newElements("map", nftFirewallIPs),
 		newElements("map", nftNoEndpoints), newElements("map", nftNoEndpointsNode), newElements("map", nftServiceNodePorts),
-		newElements("set", nftHairpin),
+		newElements("set", nftHairpin), newElements("map", nftLocalhostRejected),
 	}
 }
 
 func (c *nftContainers) all() []*nftElements {
-	return []*nftElements{c.clusterIPs, c.serviceIPs, c.firewallIPs, c.noEndpoints, c.noEndpointsNode, c.served, c.hairpin}
+	return []*nftElements{c.clusterIPs, c.serviceIPs, c.firewallIPs, c.noEndpoints, c.noEndpointsNode, c.served, c.hairpin, c.rejected}
 }
 
 // service writes what one Service port needs. Elements are always gone through, chains only if write is set.
@@ -137,6 +138,9 @@ func (r *nftPort) frontEnds() {
 	}
 	if p.NodePort != 0 {
 		key := r.proto + " . " + strconv.Itoa(int(p.NodePort))
+		if slices.Contains(r.refused, p.Protocol) {
+			r.rejected.ensure(w, key, "goto "+localhostChain(p.Protocol), "")
+		}
 		if r.use.Any {
 			r.served.ensure(w, key, "goto "+r.chains.External, "")
 		}

@@ -255,6 +255,17 @@ func TestNFTConfiguration(t *testing.T) {
 			s.Config.DetectLocalMode, s.Config.InterfacePrefix = service.LocalInterfaceNamePrefix, "veth"
 		}, []string{"services ip6 daddr @cluster-ips iifname != veth* mark set mark or 0x00004000"}, nil},
 		{"last bit", v4, func(s *service.State) { s.Config.MasqueradeBit = 31 }, []string{"masquerading mark and 0x80000000 != 0 mark set mark xor 0x80000000"}, nil},
+		{"localhost refused", v4, func(s *service.State) { s.Config.NFTLocalhostNodePorts = true },
+			[]string{"add counter ip kube-proxy localhost-nodeport-rejected-tcp", `localhost-nodeport-reject-sctp counter name "localhost-nodeport-rejected-sctp" reject`,
+				"nodeport-endpoints-check ip daddr 127.0.0.0/8 meta l4proto . th dport vmap @localhost-nodeport-reject-ports"}, nil},
+		{"localhost served for TCP", v6, func(s *service.State) {
+			s.Config.NFTLocalhostNodePorts, s.Config.NodePortAddresses = true, []string{"primary", "localhost"}
+		}, []string{"add counter ip6 kube-proxy localhost-nodeport-rejected-udp", "nodeport-endpoints-check ip6 daddr ::1 meta l4proto . th dport vmap @localhost-nodeport-reject-ports"},
+			[]string{"rejected-tcp", "nodeport-ips { ::1 }"}},
+		{"all and localhost", v4, func(s *service.State) {
+			s.Config.NFTLocalhostNodePorts, s.Config.NodePortAddresses = true, []string{"all", "localhost"}
+		}, []string{"fib daddr type local ip daddr != 127.0.0.0/8", "rejected-udp"}, []string{"rejected-tcp"}},
+		{"words", v4, func(s *service.State) { s.Config.NodePortAddresses = []string{"primary", "localhost"} }, []string{"nodeport-ips { 192.168.10.11 }"}, []string{"nodeport-ips { 127"}},
 		{"ServiceCIDRs", v4, func(s *service.State) {
 			s.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("10.112.0.0/20"), netip.MustParsePrefix("fd00:96::/112")}
 		}, []string{`cluster-ips-check ip daddr { 10.112.0.0/20,10.96.0.0/16 } drop comment "Drop traffic to unallocated ClusterIPs"`}, nil},

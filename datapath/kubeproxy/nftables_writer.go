@@ -2,6 +2,7 @@ package kubeproxy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/svclab/svclab/datapath/nftables"
@@ -24,7 +25,8 @@ type nftWriter struct {
 	local     []netip.Addr
 	nodeIP    netip.Addr
 	topology  service.Topology
-	cidrs     string // of Services, "" for unknown
+	refused   []packet.Protocol // whose node ports on loopback addresses are refused
+	cidrs     string            // of Services, "" for unknown
 
 	active   map[string]bool // chains that Services need, written or not
 	affinity map[string]bool // sets that Services need
@@ -212,15 +214,33 @@ func (w *nftWriter) setupNoEndpoints() {
 	w.rule(nftNodePortCheck, w.nodePortMatch(), "meta l4proto . th dport vmap @"+nftNoEndpointsNode)
 }
 
-// setupLocalhost takes away what feature KubeProxyNFTablesLocalhostNodePorts (alpha, off) would have left: chains before the
-// counters they refer to.
+// setupLocalhost refuses and counts traffic to node ports on loopback addresses, for the protocols of w.refused, or takes away
+// what an earlier process left: chains before the counters they refer to.
 func (w *nftWriter) setupLocalhost() {
-	w.none("map", nftLocalhostRejected, " { type inet_proto . inet_service : verdict ;"+nftComment("localhost NodePorts rejected by kube-proxy")+" ; }")
+	rejected := set(nftLocalhostRejected, "inet_proto . inet_service : verdict", "localhost NodePorts rejected by kube-proxy")
+	w.op("add", "map", rejected)
+	if len(w.refused) == 0 {
+		w.op("delete", "map", nftLocalhostRejected)
+	}
+	for _, p := range w.refused {
+		counter := localhostCounter(p)
+		w.op("add", "counter", counter)
+		w.chain(localhostChain(p))
+		w.rule(localhostChain(p), `counter name "`+counter+`" reject`)
+	}
+	if len(w.refused) > 0 {
+		w.rule(nftNodePortCheck, w.ip+" daddr "+w.loopback(), "meta l4proto . th dport vmap @"+nftLocalhostRejected)
+	}
 	for _, p := range [...]packet.Protocol{packet.TCP, packet.UDP, packet.SCTP} {
-		w.none("chain", "localhost-nodeport-reject-"+p.String(), "")
-		w.none("counter", "localhost-nodeport-rejected-"+p.String(), "")
+		if !slices.Contains(w.refused, p) {
+			w.none("chain", localhostChain(p), "")
+			w.none("counter", localhostCounter(p), "")
+		}
 	}
 }
+
+func localhostChain(p packet.Protocol) string   { return "localhost-nodeport-reject-" + p.String() }
+func localhostCounter(p packet.Protocol) string { return "localhost-nodeport-rejected-" + p.String() }
 
 func (w *nftWriter) setupDispatch() {
 	w.op("add", "map", set(nftFirewallIPs, w.addrType+" . inet_proto . inet_service : verdict", "destinations that are subject to LoadBalancerSourceRanges"))

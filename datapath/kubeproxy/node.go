@@ -51,28 +51,39 @@ func localAddresses(n *service.Node, f packet.Family) []netip.Addr {
 type nodePortAddresses struct {
 	prefixes []netip.Prefix
 	all      bool // every address of the node: nothing configured for the family, or a zero-length prefix
+	named    bool // a prefix of loopback addresses is among what is configured
 }
 
 // newNodePortAddresses reads nodePortAddresses (pkg/proxy/util/nodeport_addresses.go): entries of the other family do not
-// count, and a family that no entry is left for serves every address. "primary", alone, stands for the node IPs.
+// count, and a family that no entry is left for serves every address. Words may stand among the prefixes: "primary" for the
+// node IPs, "localhost" for the loopback addresses, "all" for every address (cmd/kube-proxy/app/server.go,
+// expandNodePortAddressKeywords).
 func newNodePortAddresses(s *service.State, list []string, f packet.Family) nodePortAddresses {
 	var n nodePortAddresses
-	if len(list) == 1 && list[0] == "primary" {
-		if a := NodeIP(s, f); !a.IsLoopback() {
-			n.prefixes = append(n.prefixes, netip.PrefixFrom(a, a.BitLen()))
-		}
-	} else {
-		for _, text := range list {
-			p, err := netip.ParsePrefix(strings.TrimSpace(text))
-			if err != nil || packet.FamilyOf(p.Addr()) != f {
+	for _, text := range list {
+		var p netip.Prefix
+		switch text {
+		case "primary":
+			a := NodeIP(s, f)
+			if a.IsLoopback() { // the node's address is not known
 				continue
 			}
-			n.prefixes = append(n.prefixes, p.Masked())
-			if p.Bits() == 0 {
-				n.all = true
-				break
+			p = netip.PrefixFrom(a, a.BitLen())
+		case "localhost":
+			p = loopbackNet[f]
+		case "all":
+			p = netip.PrefixFrom(loopback[f], 0)
+		default:
+			var err error
+			if p, err = netip.ParsePrefix(strings.TrimSpace(text)); err != nil || packet.FamilyOf(p.Addr()) != f {
+				continue
 			}
 		}
+		n.named = n.named || p.Addr().IsLoopback() && p.Bits() > 0
+		if !n.all { // what stands behind a zero-length prefix does not count
+			n.prefixes = append(n.prefixes, p.Masked())
+		}
+		n.all = n.all || p.Bits() == 0
 	}
 	n.all = n.all || len(n.prefixes) == 0
 	return n

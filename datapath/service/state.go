@@ -166,7 +166,7 @@ type ProxyConfig struct {
 	DetectLocalMode           LocalMode // "" means ClusterCIDR
 	BridgeInterface           string
 	InterfacePrefix           string
-	NodePortAddresses         []string // CIDRs, or "primary"; empty means all (nftables: primary)
+	NodePortAddresses         []string // CIDRs, "primary", "localhost", "all"; empty means all (nftables: primary)
 	BindAddress               netip.Addr
 	MasqueradeAll             bool
 	MasqueradeBit             int  // of iptables.masqueradeBit, 14 by default
@@ -174,6 +174,7 @@ type ProxyConfig struct {
 	MinSyncPeriod, SyncPeriod time.Duration
 	ConntrackTCPBeLiberal     bool
 	NFAcct                    bool // the kernel offers nfacct counters
+	NFTLocalhostNodePorts     bool // feature gate KubeProxyNFTablesLocalhostNodePorts (alpha, off)
 	IPVS                      IPVSConfig
 }
 

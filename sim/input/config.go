@@ -39,6 +39,7 @@ func (c *checker) config(k *proxyv1alpha1.KubeProxyConfiguration) (*proxyConfig,
 		NodePortAddresses:     k.NodePortAddresses,
 		LocalhostNodePorts:    k.IPTables.LocalhostNodePorts == nil || *k.IPTables.LocalhostNodePorts,
 		ConntrackTCPBeLiberal: k.Conntrack.TCPBeLiberal,
+		NFTLocalhostNodePorts: gate(k.FeatureGates, "KubeProxyNFTablesLocalhostNodePorts"),
 	}}
 	for _, f := range []func(*proxyConfig, *proxyv1alpha1.KubeProxyConfiguration) error{
 		c.mode, c.bindAddress, c.clusterCIDR, c.detectLocal, c.nodePortAddresses, c.modeBlocks,
@@ -52,6 +53,14 @@ func (c *checker) config(k *proxyv1alpha1.KubeProxyConfiguration) (*proxyConfig,
 		return x, x.badIPVS
 	}
 	return x, nil
+}
+
+// gate reports whether an alpha feature is on. The gates of features that change no rules are not looked at.
+func gate(gates map[string]bool, name string) bool {
+	if on, said := gates[name]; said {
+		return on
+	}
+	return gates["AllAlpha"]
 }
 
 // defaultConfig is what kube-proxy runs with when its configuration says nothing.
@@ -130,9 +139,10 @@ func (c *checker) detectLocal(x *proxyConfig, k *proxyv1alpha1.KubeProxyConfigur
 
 func (c *checker) nodePortAddresses(_ *proxyConfig, k *proxyv1alpha1.KubeProxyConfiguration) error {
 	for i, text := range k.NodePortAddresses {
-		if text == "primary" {
-			if len(k.NodePortAddresses) > 1 {
-				return c.fault([]any{"nodePortAddresses", i}, `"primary" stands alone or not at all`)
+		switch text {
+		case "primary", "localhost", "all":
+			if slices.Contains(k.NodePortAddresses[:i], text) {
+				return c.fault([]any{"nodePortAddresses", i}, "%q stands here twice", text)
 			}
 			continue
 		}
