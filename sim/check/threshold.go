@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/sim/measure"
+	"github.com/svclab/svclab/sim/spelling"
 )
 
 // Threshold is a bound on a statistic of a metric, in k6's spelling.
@@ -86,7 +87,7 @@ func (t Threshold) limit(m measure.Metric) (*big.Rat, error) {
 func (t Threshold) Check(name string, metrics *measure.Metrics) (Result, error) {
 	m := metrics.Get(t.Metric)
 	if m == nil {
-		return Result{}, &UnknownMetricError{t.Metric, Nearest(t.Metric, metrics.Names())}
+		return Result{}, &UnknownMetricError{t.Metric, spelling.Nearest(t.Metric, metrics.Names())}
 	}
 	limit, err := t.limit(m)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/spelling"
 )
 
 // checker turns one decoded object into what State needs, refusing what the API server or kube-proxy would refuse.
@@ -188,7 +189,7 @@ func (c *checker) oneOf(s string, allowed []string, path ...any) error {
 		}
 	}
 	hint := ""
-	if near := closest(s, allowed); near != "" {
+	if near := spelling.Meant(s, allowed); near != "" {
 		hint = "; did you mean " + quote(near) + "?"
 	} else if hasTypographic(s) {
 		hint = ": typographic quotes are part of the value; write \" or ' or none"

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/svclab/svclab/sim/spelling"
 )
 
 // decoder fills Go values of the upstream types from a tree, by their json tags, and complains with positions. It does
@@ -259,7 +261,7 @@ func (d *decoder) unknown(k *node, info *structInfo, path string) {
 	if d.lenient {
 		msg = "strict decoding failed, unknown field " + quote(join(path, k.text)) + ": kube-proxy decodes leniently and ignores it"
 	}
-	if near := closest(k.text, info.names); near != "" {
+	if near := spelling.Meant(k.text, info.names); near != "" {
 		msg += "; did you mean " + quote(near) + "?"
 	}
 	if d.fields != "" {

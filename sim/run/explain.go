@@ -16,6 +16,7 @@ import (
 	"github.com/svclab/svclab/sim/check"
 	"github.com/svclab/svclab/sim/replay"
 	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/spelling"
 )
 
 // ExplainRequest names a Service port, or for a dump a destination.
@@ -336,7 +337,7 @@ func (s *Subject) findPort(q ExplainRequest) (*service.Port, packet.Family, erro
 	}
 	slices.Sort(names)
 	full := strings.TrimSuffix(name+":"+want, ":")
-	return nil, 0, &UnknownError{What: "Service port", Name: full, Nearest: check.Nearest(full, slices.Compact(names))}
+	return nil, 0, &UnknownError{What: "Service port", Name: full, Nearest: spelling.Nearest(full, slices.Compact(names))}
 }
 
 func (s *Subject) service(name string) *service.Service {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/svclab/svclab/sim/check"
+	"github.com/svclab/svclab/sim/spelling"
 	"github.com/svclab/svclab/sim/traffic"
 )
 
@@ -58,7 +58,7 @@ func (o Only) check(groups []traffic.Group) error {
 		}
 		names = append(names, g.Name)
 	}
-	return &UnknownError{What: "traffic", Name: o.Traffic, Nearest: check.Nearest(o.Traffic, names)}
+	return &UnknownError{What: "traffic", Name: o.Traffic, Nearest: spelling.Nearest(o.Traffic, names)}
 }
 
 func (o Only) takes(g *traffic.Group, id int64) bool {

@@ -2,7 +2,7 @@ package run
 
 import (
 	"github.com/svclab/svclab/datapath"
-	"github.com/svclab/svclab/sim/check"
+	"github.com/svclab/svclab/sim/spelling"
 )
 
 // profiles are the kernels that can be asked for by name, the default first.
@@ -37,5 +37,5 @@ func ProfileNamed(name string) (datapath.Profile, error) {
 			return p, nil
 		}
 	}
-	return datapath.Profile{}, &UnknownError{What: "profile", Name: name, Nearest: check.Nearest(name, ProfileNames())}
+	return datapath.Profile{}, &UnknownError{What: "profile", Name: name, Nearest: spelling.Nearest(name, ProfileNames())}
 }

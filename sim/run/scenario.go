@@ -11,9 +11,9 @@ import (
 
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/service"
-	"github.com/svclab/svclab/sim/check"
 	"github.com/svclab/svclab/sim/input"
 	"github.com/svclab/svclab/sim/scenario"
+	"github.com/svclab/svclab/sim/spelling"
 	"github.com/svclab/svclab/sim/traffic"
 )
 
@@ -135,7 +135,7 @@ func (s *Subject) servicePort(sc *scenario.Scenario, t *scenario.Traffic) (*serv
 		for i := range s.State.Services {
 			names = append(names, s.State.Services[i].Name.String())
 		}
-		near := check.Nearest(name.Value, names)
+		near := spelling.Nearest(name.Value, names)
 		if len(near) > 0 {
 			return nil, 0, sc.Errorf(name.At, "there is no Service %q; did you mean %s?", name.Value, strings.Join(near, ", "))
 		}

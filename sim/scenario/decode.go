@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/svclab/svclab/sim/check"
+	"github.com/svclab/svclab/sim/spelling"
 )
 
 // maxNodes bounds what aliases can make of a small file.
@@ -198,7 +198,7 @@ func (d *decoder) enum(n *yaml.Node, got string, allowed []string, what string) 
 
 // hint names the nearest valid spelling, or all of a few.
 func hint(got string, valid []string) string {
-	if near := check.Nearest(got, valid); len(near) > 0 {
+	if near := spelling.Nearest(got, valid); len(near) > 0 {
 		return fmt.Sprintf("did you mean %q?", near[0])
 	}
 	return "valid are " + strings.Join(valid, ", ")
