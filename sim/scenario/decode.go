@@ -176,8 +176,14 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, what string) {
 			continue
 		}
 		d.value(val, v.Field(f.index), key.Value)
-		if f.enum != nil && v.Field(f.index).Kind() == reflect.String {
-			d.enum(val, v.Field(f.index).String(), f.enum, key.Value)
+		switch x := v.Field(f.index); {
+		case f.enum == nil:
+		case x.Kind() == reflect.String:
+			d.enum(val, x.String(), f.enum, key.Value)
+		case x.Kind() == reflect.Slice:
+			for j := range x.Len() {
+				d.enum(val.Content[j], x.Index(j).String(), f.enum, key.Value)
+			}
 		}
 	}
 	for _, name := range names {

@@ -27,6 +27,9 @@ type Metadata struct {
 	Name        string `yaml:"name,required" doc:"name of the scenario, as reports print it"`
 	Description string `yaml:"description" doc:"what one sees, in a sentence"`
 	Issue       string `yaml:"issue" doc:"the public issue that tells the story, as owner/repo#N"`
+	Number      string `yaml:"number" doc:"the one number that the issue complained about, as the check that prints it is called"`
+	Mends       string `yaml:"mends" doc:"name of the scenario whose trouble this one mends"`
+	Release     string `yaml:"release" doc:"the Kubernetes release that mended it"`
 	Verdict     string `yaml:"verdict" enum:"PASS,FAIL,INCONCLUSIVE" doc:"what the scenario is there to show; PASS when absent"`
 }
 
@@ -38,7 +41,11 @@ type Spec struct {
 	Manifests []Text    `yaml:"manifests" doc:"files of Kubernetes objects or dumps, beside the scenario"`
 	Objects   []Object  `yaml:"objects" doc:"Kubernetes objects, inline"`
 	Node      string    `yaml:"node" doc:"name of the node that is modelled, when the objects hold several"`
+	AllNodes  bool      `yaml:"allNodes" doc:"every Node of the objects is modelled, each with a datapath of its own"`
+	Cluster   *Cluster  `yaml:"cluster" doc:"a cluster made up from a few numbers, in place of manifests or beside them; all its nodes are modelled"`
 	Nodes     []Node    `yaml:"nodes" doc:"nodes that load a dump in place of what kube-proxy would program"`
+	Kernel    *Kernel   `yaml:"kernel" doc:"kernel settings of the nodes, beside the profile's"`
+	Proxy     *Proxy    `yaml:"proxy" doc:"how kube-proxy is told and syncs; at once, and everything it knows today, when absent"`
 	Traffic   []Traffic `yaml:"traffic,required" doc:"connections that clients open"`
 	Events    []Event   `yaml:"events" doc:"what changes meanwhile, in virtual time"`
 	Checks    []Check   `yaml:"checks" doc:"what must hold"`
@@ -59,72 +66,38 @@ type Node struct {
 	PodCIDRs []Prefix `yaml:"podCIDRs" doc:"addresses of the node's own Pods"`
 }
 
-// Traffic is a group of connections with one purpose.
-type Traffic struct {
-	At          Pos      `yaml:"-"`
-	Name        string   `yaml:"name,required" doc:"name of the traffic, for checks to refer to"`
-	From        From     `yaml:"from,required" doc:"who connects"`
-	To          To       `yaml:"to,required" doc:"where to"`
-	Protocol    string   `yaml:"protocol" enum:"tcp,udp,sctp" doc:"transport protocol; that of the Service port when absent, else tcp"`
-	Connections int      `yaml:"connections,required" doc:"how many connections in all"`
-	Rate        Rate     `yaml:"rate" doc:"arrivals in a unit of time: 1000/s, 60/m; 1000/s when absent"`
-	Arrivals    string   `yaml:"arrivals" enum:"constant,poisson" doc:"constant spaces arrivals evenly, poisson draws the gaps; constant when absent"`
-	Start       Duration `yaml:"start" doc:"when the first connection may come"`
-	Duration    Duration `yaml:"duration" doc:"how long a connection stays open; 0 closes it at once"`
-	KeepOpen    bool     `yaml:"keepOpen" doc:"connections are never closed"`
+// Kernel are settings of the nodes' kernels.
+type Kernel struct {
+	At           Pos    `yaml:"-"`
+	ConntrackMax int    `yaml:"conntrackMax" doc:"nf_conntrack_max: entries beyond which new connections are dropped"`
+	Sysctls      []Text `yaml:"sysctls" doc:"kernel parameters, as name=value, set after kube-proxy's own"`
 }
 
-// From says who connects: exactly one of its fields.
-type From struct {
-	At        Pos    `yaml:"-"`
-	Pods      int    `yaml:"pods" doc:"this many Pods of the modelled node"`
-	OtherPods int    `yaml:"otherPods" doc:"this many Pods of other nodes"`
-	External  int    `yaml:"external" doc:"this many clients outside the cluster"`
-	Node      bool   `yaml:"node" doc:"the modelled node itself"`
-	Loopback  bool   `yaml:"loopback" doc:"the modelled node, from 127.0.0.1 or ::1"`
-	Addresses []Addr `yaml:"addresses" doc:"these addresses"`
-}
-
-// To says where a connection goes: a Service or an address.
-type To struct {
-	At      Pos      `yaml:"-"`
-	Service Text     `yaml:"service" doc:"a Service, as namespace/name"`
-	Port    PortRef  `yaml:"port" doc:"port of the Service, by number or name; may be left out when there is one"`
-	Via     string   `yaml:"via" enum:"clusterIP,nodePort,externalIP,loadBalancer" doc:"by which front end of the Service; clusterIP when absent"`
-	Family  string   `yaml:"family" enum:"ipv4,ipv6" doc:"by which family of a dual-stack Service; its first when absent"`
-	Address AddrPort `yaml:"address" doc:"an address and port, in place of a Service"`
-}
-
-// Event is one change at one time.
-type Event struct {
-	At       Duration       `yaml:"at,required" doc:"virtual time since the run began"`
-	Pos      Pos            `yaml:"-"`
-	Endpoint *EndpointEvent `yaml:"endpoint" doc:"an endpoint changes"`
-}
-
-// EndpointEvent changes the endpoints that have an address.
-type EndpointEvent struct {
-	At          Pos    `yaml:"-"`
-	Address     Addr   `yaml:"address,required" doc:"the endpoint's address"`
-	Service     string `yaml:"service" doc:"of this Service alone, as namespace/name"`
-	Ready       *bool  `yaml:"ready" doc:"whether it takes new connections"`
-	Serving     *bool  `yaml:"serving" doc:"whether it answers, ready or not"`
-	Terminating *bool  `yaml:"terminating" doc:"whether it is being deleted"`
-	Removed     bool   `yaml:"removed" doc:"it is gone from its EndpointSlice"`
+// Proxy says how kube-proxy learns and acts.
+type Proxy struct {
+	At         Pos      `yaml:"-"`
+	WatchDelay Duration `yaml:"watchDelay" doc:"time between a change in the API and kube-proxy hearing of it"`
+	MinSync    Duration `yaml:"minSync" doc:"least time between two syncs (minSyncPeriod); 0 syncs whenever something changed"`
+	Startup    Duration `yaml:"startup" doc:"time between the restart of proxyConfig and the first sync of the new process"`
+	Without    []string `yaml:"without" enum:"udpCleanup,terminatingFallback,gracefulTermination,exactProbabilities" doc:"steps that an older kube-proxy did not have: udpCleanup, terminatingFallback, gracefulTermination, exactProbabilities"`
 }
 
 // Check is one thing that must hold: exactly one of its bodies.
 type Check struct {
 	At        Pos        `yaml:"-"`
 	Name      string     `yaml:"name,required" doc:"name of the check, as reports print it"`
-	Shares    *Shares    `yaml:"shares" doc:"what part of the connections each endpoint gets"`
+	Shares    *Shares    `yaml:"shares" doc:"what part of the connections or requests each endpoint, or each node, gets"`
 	Reachable *Reachable `yaml:"reachable" doc:"what becomes of every connection"`
+	Affinity  *Affinity  `yaml:"affinity" doc:"clients keep their endpoint until the timeout, and not after it"`
+	Threshold *Threshold `yaml:"threshold" doc:"a bound on a metric, in k6's spelling"`
+	Counter   *Counter   `yaml:"counter" doc:"a bound on what rules counted"`
 }
 
 // Shares compares what endpoints get with what they should.
 type Shares struct {
 	At      Pos    `yaml:"-"`
-	Of      string `yaml:"of" enum:"connections" doc:"what is counted; connections when absent"`
+	Of      string `yaml:"of" enum:"connections,requests" doc:"what is counted; connections when absent"`
+	Per     string `yaml:"per" enum:"endpoint,node" doc:"what has the shares: the endpoints, or the nodes by which connections come in; endpoint when absent"`
 	Traffic Text   `yaml:"traffic,required" doc:"name of the traffic that is counted"`
 	Expect  Expect `yaml:"expect,required" doc:"uniform, rules (what the loaded rules say), or a share for each endpoint"`
 	Margin  Margin `yaml:"margin" doc:"how far a share may be off: 10% of itself, or 0.5 points; 10%, at least 0.5 points when absent"`
@@ -135,4 +108,31 @@ type Reachable struct {
 	At      Pos    `yaml:"-"`
 	Traffic Text   `yaml:"traffic,required" doc:"name of the traffic"`
 	Expect  string `yaml:"expect,required" enum:"answered,rejected,dropped" doc:"how its connections end"`
+
+	After  Duration `yaml:"after" doc:"of the connections from this time on alone"`
+	Before Duration `yaml:"before" doc:"of the connections before this time alone"`
+}
+
+// Affinity says that clients keep their endpoint.
+type Affinity struct {
+	At      Pos      `yaml:"-"`
+	Traffic Text     `yaml:"traffic,required" doc:"name of the traffic"`
+	Timeout Duration `yaml:"timeout,required" doc:"how long after its last connection a client keeps its endpoint"`
+}
+
+// Threshold bounds a statistic of a metric.
+type Threshold struct {
+	At      Pos  `yaml:"-"`
+	Metric  Text `yaml:"metric,required" doc:"name of the metric, such as connect_time; the reference of metrics lists them"`
+	Traffic Text `yaml:"traffic" doc:"of this traffic; may be left out for metrics of the whole run, and where there is one traffic"`
+	Expect  Text `yaml:"expect,required" doc:"statistic, comparison and value: p(99) < 3ms, rate < 0.01, count == 0"`
+}
+
+// Counter bounds what rules counted.
+type Counter struct {
+	At     Pos    `yaml:"-"`
+	Node   string `yaml:"node" doc:"name of the node; the modelled one, or the first, when absent"`
+	Rule   Text   `yaml:"rule,required" doc:"text that the rules hold, as iptables-save prints them"`
+	Family string `yaml:"family" enum:"ipv4,ipv6" doc:"rules of this family; ipv4 when absent"`
+	Expect Text   `yaml:"expect,required" doc:"comparison of the packets that they counted together: count > 0"`
 }

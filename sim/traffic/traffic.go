@@ -1,8 +1,8 @@
 // Package traffic turns groups of connections into flows, one after another in the order of virtual time.
 //
 // Clients of a group take turns, and each uses its source ports one after another from the start of Linux's default range.
-// Chance enters in the gaps of Poisson arrivals alone, from a stream named after the group, so that adding a group changes no
-// other. What is not here: what becomes of a flow, and where its packets go; that is the world's.
+// Chance enters in the gaps of Poisson arrivals and in lengths alone, from streams named after the group, so that adding a group
+// changes no other. What is not here: what becomes of a flow, and where its packets go; that is the world's.
 package traffic
 
 import (
@@ -26,6 +26,12 @@ type Group struct {
 	Gap         time.Duration // mean time between two arrivals
 	Poisson     bool          // gaps are drawn, else all are equal
 	Start       time.Duration
+
+	Burst    int           // arrivals that come at the same moment; 0 or 1 for one at a time. The gap stays the mean
+	On, Off  time.Duration // arrivals come for On, pause for Off, and so on; both 0 for no pause
+	Ports    int           // source ports of a client, used in turn; 0 for all of Linux's range
+	Duration time.Duration // of a connection, or its mean
+	Drawn    bool          // durations are drawn from an exponential distribution
 }
 
 // Flow is one connection that a client opens.
@@ -35,6 +41,7 @@ type Flow struct {
 	ID       int64 // number within the group, from 0
 	Number   int64 // number among all flows in the order of time, from 0
 	Src, Dst netip.AddrPort
+	Duration time.Duration // how long it stays open
 }
 
 // The source ports that Linux hands out (net.ipv4.ip_local_port_range).
@@ -49,6 +56,9 @@ func Flows(root seed.Root, groups []Group) iter.Seq[Flow] {
 			if groups[i].Poisson {
 				s.words = root.Stream("arrivals/" + groups[i].Name)
 			}
+			if groups[i].Drawn {
+				s.lengths = root.Stream("lengths/" + groups[i].Name)
+			}
 			if s.group.Connections > 0 {
 				q.Add(vtime.Key{At: s.first(), Flow: int64(i)}, s)
 			}
@@ -62,7 +72,7 @@ func Flows(root seed.Root, groups []Group) iter.Seq[Flow] {
 				return
 			}
 			if s.next++; s.next < int64(s.group.Connections) {
-				q.Add(vtime.Key{At: k.At + s.gap(), Flow: int64(s.index), Sequence: int(s.next)}, s)
+				q.Add(vtime.Key{At: s.after(k.At), Flow: int64(s.index), Sequence: int(s.next)}, s)
 			}
 		}
 	}
@@ -74,24 +84,53 @@ type source struct {
 	index int
 	next  int64
 	words *seed.Stream
+
+	lengths *seed.Stream
 }
 
 func (s *source) first() time.Duration { return s.group.Start }
 
 func (s *source) flow(at time.Duration, number int64) Flow {
 	clients := int64(len(s.group.Clients))
-	port := firstPort + s.next/clients%(lastPort-firstPort+1)
+	ports := int64(s.group.Ports)
+	if ports == 0 {
+		ports = lastPort - firstPort + 1
+	}
+	port := firstPort + s.next/clients%ports
+	length := s.group.Duration
+	if s.lengths != nil {
+		length = scaled(length, s.lengths)
+	}
 	return Flow{
-		At: at, Group: s.index, ID: s.next, Number: number,
+		At: at, Group: s.index, ID: s.next, Number: number, Duration: length,
 		Src: netip.AddrPortFrom(s.group.Clients[s.next%clients], uint16(port)), Dst: s.group.To,
 	}
 }
 
-func (s *source) gap() time.Duration {
-	if s.words == nil {
-		return s.group.Gap
+// after is when the arrival comes that follows one.
+func (s *source) after(at time.Duration) time.Duration {
+	g := s.group
+	gap := g.Gap
+	switch {
+	case s.words != nil:
+		gap = scaled(gap, s.words)
+	case g.Burst > 1 && s.next%int64(g.Burst) != 0:
+		return at
+	case g.Burst > 1:
+		gap *= time.Duration(g.Burst)
 	}
-	hi, lo := bits.Mul64(uint64(s.group.Gap), exponential(s.words.Uint64()))
+	at += gap
+	if g.Off > 0 { // pauses take no arrival away, they put it off
+		if in := (at - g.Start) % (g.On + g.Off); in >= g.On {
+			at += g.On + g.Off - in
+		}
+	}
+	return at
+}
+
+// scaled draws an exponentially distributed time of this mean.
+func scaled(mean time.Duration, words *seed.Stream) time.Duration {
+	hi, lo := bits.Mul64(uint64(mean), exponential(words.Uint64()))
 	return time.Duration(hi<<32 | lo>>32)
 }
 

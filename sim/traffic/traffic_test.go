@@ -96,3 +96,42 @@ func TestGroupsAreIndependent(t *testing.T) {
 		}
 	}
 }
+
+// Bursts come at one moment and keep the mean rate; pauses hold no arrival. Expectation: arithmetic.
+func TestBurstsAndPauses(t *testing.T) {
+	g := group("b", 2, 10, time.Second)
+	g.Burst = 5
+	var at []time.Duration
+	for f := range Flows(seed.Root(1), []Group{g}) {
+		at = append(at, f.At)
+	}
+	if want := []time.Duration{0, 0, 0, 0, 0, 5 * time.Second, 5 * time.Second, 5 * time.Second, 5 * time.Second, 5 * time.Second}; !slices.Equal(at, want) {
+		t.Errorf("bursts at %v", at)
+	}
+	g = group("p", 1, 6, time.Second)
+	g.On, g.Off, g.Ports = 2*time.Second, 8*time.Second, 1
+	at = at[:0]
+	for f := range Flows(seed.Root(1), []Group{g}) {
+		at = append(at, f.At/time.Second)
+		if f.Src.Port() != firstPort {
+			t.Errorf("a client with one port used %d", f.Src.Port())
+		}
+	}
+	if want := []time.Duration{0, 1, 10, 11, 20, 21}; !slices.Equal(at, want) {
+		t.Errorf("arrivals at second %v, want %v", at, want)
+	}
+}
+
+// Lengths drawn around a mean: n of mean m have the sum n·m with standard deviation m·sqrt(n); six of them are allowed.
+func TestDrawnLengths(t *testing.T) {
+	const n = 10000
+	g := group("l", 1, n, time.Millisecond)
+	g.Duration, g.Drawn = time.Second, true
+	var sum time.Duration
+	for f := range Flows(seed.Root(1), []Group{g}) {
+		sum += f.Duration
+	}
+	if off := sum - n*time.Second; off > 600*time.Second || off < -600*time.Second {
+		t.Errorf("%d lengths of mean 1s add up to %s", n, sum)
+	}
+}
