@@ -105,7 +105,7 @@ func (p *player) step(s *Step, first bool) (StepRecord, error) {
 		p.host.connections[c.Virtual+" "+c.Real] = c
 	}
 	before := slices.Clone(p.host.Flows)
-	if g, ok := p.proxier.(kubeproxy.Graceful); ok && s.Restart == "" && !s.Cleanup {
+	if g, ok := p.proxier.(kubeproxy.Graceful); ok { // of the process that was running meanwhile
 		p.checks(g, &rec)
 	}
 
