@@ -3,9 +3,9 @@
 //
 //	service.State ──tracker──▶ what changed ──proxier of one mode──▶ []datapath.Op ──▶ Host
 //
-// One file group a mode (iptables*.go), shared by all: names, the node's addresses (node.go), telling local traffic
-// (detect.go), change tracking (tracker.go), the clean-up of stale UDP flows (conntrack.go). Which endpoints are usable
-// is decided in package service, before any mode.
+// One file group a mode (iptables*.go, ipvs*.go, nftables*.go), shared by all: the node's addresses (node.go), telling
+// local traffic (detect.go), change tracking (tracker.go), the clean-up of stale UDP flows (conntrack.go). Which endpoints
+// are usable is decided in package service, before any mode.
 //
 // kube-proxy visits Services in random order; here it is the order of service.PortName.Compare. What it does at random
 // times (its sync loop's rate limit, the iptables monitor with its canary chains) is the caller's: it says when to sync

@@ -320,6 +320,11 @@ func (tx *transaction) doRule(t *Table, o *owned, c *Command) error {
 		t.count(ch.Rules[at], -1)
 	}
 	if c.Rule != nil && !tx.loose {
+		for _, s := range c.Rule.Statements {
+			if o, ok := s.(Opaque); ok {
+				return &UnsupportedError{Construct: o.Text}
+			}
+		}
 		if err := t.refers(c.Rule); err != nil {
 			return err
 		}

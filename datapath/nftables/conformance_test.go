@@ -1,6 +1,7 @@
 package nftables_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -232,6 +233,36 @@ func TestListing(t *testing.T) {
 	}
 	// CR LF ends lines too, and a mark of byte order is passed over.
 	same(t, "CR LF", dump(t, "crlf", "\ufeff"+strings.ReplaceAll(listed, "\n", "\r\n")).Print(), normalised)
+}
+
+// Rules of iptables-nft, as nft lists them on a node: extensions of xtables are kept by name, and not loaded.
+func TestListingOfIPTables(t *testing.T) {
+	text := `# Warning: table ip nat is managed by iptables-nft, do not touch!
+table ip nat {
+	chain KUBE-NODEPORTS {
+		meta l4proto tcp xt match "comment" tcp dport 30080 counter packets 12 bytes 720 jump KUBE-EXT-LOLE4ISW44XBNF3G
+	}
+
+	chain KUBE-SEP-A {
+		ip saddr 10.244.1.5 xt match "comment" counter packets 0 bytes 0 jump KUBE-MARK-MASQ
+		meta l4proto tcp xt match "comment" counter packets 0 bytes 0 xt target "DNAT"
+	}
+
+	chain POSTROUTING {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname != "docker0" ip saddr 172.17.0.0/16 counter packets 0 bytes 0 xt target "MASQUERADE"
+		fib daddr type local counter packets 1 bytes 60 jump KUBE-NODEPORTS
+		meta mark & 0x00004000 == 0x00000000 counter packets 5 bytes 300 return
+	}
+}
+`
+	_, want, _ := strings.Cut(text, "\n")
+	same(t, "printed", dump(t, "nat", text).Print(), want)
+	var rs nftables.Ruleset
+	var u *nftables.UnsupportedError
+	if err := rs.Run("nat", text); !errors.As(err, &u) && !nftables.IsNotFound(err) {
+		t.Errorf("loaded: %v", err)
+	}
 }
 
 // Handles of nft -a are kept, and shown again.

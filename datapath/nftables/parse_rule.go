@@ -86,6 +86,9 @@ func (p *parser) statement() (Statement, error) {
 		if p.tok.kind == tokWord {
 			name += " " + p.advance().text
 		}
+		if p.blocks && p.tok.kind == tokString && (name == "xt match" || name == "xt target") {
+			return Opaque{name + ` "` + p.advance().text + `"`}, nil
+		}
 		return nil, &UnsupportedError{Construct: name}
 	}
 	left, err := p.expr()

@@ -112,6 +112,10 @@ type Log struct {
 	Group  int // -1 for none
 }
 
+// Opaque is a match or target of xtables, which rules made by iptables-nft contain and nft lists by name only: `xt match
+// "comment"`. It is kept from listings, so that they can be printed; nft loads it as little as this package does.
+type Opaque struct{ Text string }
+
 // NoTrack keeps a packet from connection tracking.
 type NoTrack struct{}
 
@@ -249,6 +253,8 @@ func (s Log) text(bool) string {
 	}
 	return t
 }
+
+func (s Opaque) text(bool) string { return s.Text }
 
 func (NoTrack) text(bool) string { return "notrack" }
 
