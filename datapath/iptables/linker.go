@@ -35,8 +35,10 @@ func (k *linker) chain(i int32) error {
 					k.keep[k.before.refs[n]] = n
 				}
 			}
+			// A legacy table that is replaced counts its policies from zero again, whatever changed in it (recorded with iptables 1.8.9
+			// on Linux 6.18: restore, -N, -A, -D, -P), while surviving rules keep what they counted.
 			if c.src.Builtin && was.src.Counters == c.src.Counters {
-				k.t.pcount[c.src.Hook] = k.before.pcount[c.src.Hook]
+				k.t.pcount[c.src.Hook] = Counters{}
 			}
 		}
 	}
