@@ -101,6 +101,9 @@ func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareO
 	if stopped != nil {
 		stopped = ctx.Err()
 	}
+	if c.kernel == nil {
+		return notCompared(sc, o, c.variant, errors.New("interrupted before it was there")), stopped
+	}
 	return c.verdicts(ctx), stopped
 }
 
