@@ -89,6 +89,10 @@ func TestNFTSyncsConverge(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), uint64(f)))
 			base := node()
 			randomConfig(r, &base.Config)
+			base.Config.NFTLocalhostNodePorts = r.IntN(3) == 0
+			if r.IntN(4) == 0 {
+				base.Config.NodePortAddresses = []string{"primary", "localhost"}
+			}
 			if r.IntN(3) == 0 {
 				base.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("10.112.0.0/20"), netip.MustParsePrefix("fd00:96::/112")}
 			}
@@ -229,6 +233,21 @@ func TestNFTNames(t *testing.T) {
 	chain, _ = kubeproxy.NFTEndpoint(long, &service.Backend{Addr: netip.MustParseAddrPort("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")})
 	if len(chain) != len("endpoint-")+240 || !strings.HasSuffix(chain, "...") {
 		t.Errorf("%d bytes: %s", len(chain), chain)
+	}
+}
+
+// A comment holds 128 bytes; the name of a Service port may have 191.
+func TestNFTComment(t *testing.T) {
+	s := simple(1, 0)
+	s.Services[0].Name = service.Name{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("s", 63)}
+	s.Services[0].Ports[0].Name = strings.Repeat("p", 15)
+	x := startNFT(packet.IPv4, s, nil)
+	if r := x.sync(0, s, kubeproxy.Options{}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	want := `add element ip kube-proxy no-endpoint-services { 10.96.0.0 . tcp . 80 comment "` + strings.Repeat("n", 63) + "/" + strings.Repeat("s", 63) + `:" : goto reject-chain }`
+	if !strings.Contains(x.text(), want) {
+		t.Errorf("no %s in\n%s", want, x.text())
 	}
 }
 
