@@ -9,6 +9,12 @@ import (
 type Config struct {
 	Role string // a role that Register was told of
 	User UserNamespace
+	UML  *UML // a kernel of its own that the role is served in; nil for the host's
+}
+
+// UML is a kernel of its own: User Mode Linux, which runs as an ordinary process inside the box.
+type UML struct {
+	MemoryMiB int // of the kernel; 0 means 512. The host gives a page when it is first used.
 }
 
 // UserNamespace says whether a box gets a user namespace of its own.
@@ -52,6 +58,7 @@ type handshake struct {
 	ParentNet uint64 // inode of the parent's network namespace
 	Role      string
 	OwnUser   bool
+	UML       *UML
 }
 
 // Box is a running child. Its methods may be used by several goroutines.

@@ -21,6 +21,10 @@ const (
 	NoTool           Reason = "a program is not installed"
 	NoKernelFeature  Reason = "the kernel lacks a feature"
 	DiskFull         Reason = "the disk is full"
+	NoModules        Reason = "the modules of User Mode Linux are not installed"
+	MemoryShort      Reason = "too little memory for a kernel of its own"
+	MemoryNoExec     Reason = "its memory cannot be mapped for execution"
+	BootFailed       Reason = "User Mode Linux did not come up"
 )
 
 // MissingError says that the environment lacks something, and how to mend that. Commands end with exit code 3 on it.

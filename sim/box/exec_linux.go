@@ -28,7 +28,7 @@ const waitDelay = 10 * time.Second
 // packages says which Debian package brings a program.
 var packages = map[string]string{
 	"iptables": "iptables", "ip6tables": "iptables", "ipset": "ipset", "nft": "nftables", "conntrack": "conntrack",
-	"ipvsadm": "ipvsadm", "ip": "iproute2", "sysctl": "procps", "linux.uml": "user-mode-linux",
+	"ipvsadm": "ipvsadm", "ip": "iproute2", "sysctl": "procps", "linux.uml": "user-mode-linux", "modprobe": "kmod",
 }
 
 // toolMissing is the error for a program that is not installed.

@@ -27,6 +27,9 @@ const (
 // Init must be the first call in main, and in TestMain of tests that start boxes: in a box's child it serves the box and does
 // not return; elsewhere it does nothing.
 func Init() {
+	if os.Getpid() == 1 && len(os.Args) >= 3 && os.Args[1] == umlName {
+		os.Exit(umlInit(os.Args[2]))
+	}
 	if len(os.Args) != 2 || os.Args[0] != childName {
 		return
 	}
@@ -65,7 +68,7 @@ func child() int {
 		return 1
 	}
 	in := &Inside{parentNet: h.ParentNet, OwnUser: h.OwnUser}
-	handlers, err := in.prepare(h.Role)
+	handlers, err := in.prepare(h)
 	if handlers == nil {
 		handlers = map[string]Handler{}
 	}
@@ -77,7 +80,7 @@ func child() int {
 	return 0
 }
 
-func (in *Inside) prepare(role string) (map[string]Handler, error) {
+func (in *Inside) prepare(h handshake) (map[string]Handler, error) {
 	if err := in.guard("the box"); err != nil {
 		return nil, err
 	}
@@ -90,9 +93,12 @@ func (in *Inside) prepare(role string) (map[string]Handler, error) {
 	if err := unix.Sethostname([]byte("svclab")); err != nil {
 		return nil, fmt.Errorf("host name: %w", err)
 	}
-	r := roles[role]
+	r := roles[h.Role]
 	if r == nil {
-		return nil, fmt.Errorf("the box knows no role %q", role)
+		return nil, fmt.Errorf("the box knows no role %q", h.Role)
+	}
+	if h.UML != nil {
+		return in.bootUML(h.Role, *h.UML)
 	}
 	return r(in)
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/gob"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 )
@@ -14,8 +16,9 @@ type Handler func(ctx context.Context, r *Request) error
 
 // Request is one request as a Handler sees it.
 type Request struct {
-	body []byte
-	send func(v any, last bool, err error) error
+	method string
+	body   []byte
+	send   func(v any, last bool, err error) error
 }
 
 // Decode reads the argument into v.
@@ -23,6 +26,9 @@ func (r *Request) Decode(v any) error { return decode(r.body, v) }
 
 // Answer sends one answer. A handler of Call sends one; a handler of Stream any number.
 func (r *Request) Answer(v any) error { return r.send(v, false, nil) }
+
+// anyMethod is the handler of methods that have none of their own.
+const anyMethod = "*"
 
 // Serve answers requests from rw with the handlers until rw ends. It is what the role of a box runs, and what an agent in a
 // kernel of its own runs on its console.
@@ -34,6 +40,13 @@ func Serve(rw io.ReadWriter, handlers map[string]Handler) error {
 		enc     = gob.NewEncoder(rw)
 		dec     = gob.NewDecoder(rw)
 	)
+	// Bodies too large for a console come by a file.
+	body := func(f frame) ([]byte, error) {
+		if f.File == "" {
+			return f.Body, nil
+		}
+		return os.ReadFile(filepath.Join(umlInbox, f.File))
+	}
 	write := func(f frame) error {
 		send.Lock()
 		defer send.Unlock()
@@ -66,14 +79,25 @@ func Serve(rw io.ReadWriter, handlers map[string]Handler) error {
 				delete(cancels, f.ID)
 				mu.Unlock()
 			}()
-			r := &Request{body: f.Body, send: func(v any, last bool, err error) error {
-				b, e := encode(v)
-				if e != nil {
-					return e
+			r := &Request{method: f.Method, body: f.Body, send: func(v any, last bool, err error) error {
+				b, ready := v.(rawBody)
+				if !ready {
+					var e error
+					if b, e = encode(v); e != nil {
+						return e
+					}
 				}
 				return write(frame{ID: f.ID, Body: b, Last: last, Err: toWire(err)})
 			}}
-			r.send(nil, true, handle(ctx, handlers[f.Method], f.Method, r))
+			h := handlers[f.Method]
+			if h == nil {
+				h = handlers[anyMethod]
+			}
+			var err error
+			if r.body, err = body(f); err == nil {
+				err = handle(ctx, h, f.Method, r)
+			}
+			r.send(nil, true, err)
 		}()
 	}
 }

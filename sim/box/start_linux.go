@@ -99,12 +99,16 @@ func start(ctx context.Context, c Config) (*Box, error) {
 	stop := context.AfterFunc(ctx, func() { b.end() })
 	go func() { <-b.died; stop() }()
 
-	hello, _ := json.Marshal(handshake{ParentNet: inode, Role: c.Role, OwnUser: c.User == Own})
+	hello, _ := json.Marshal(handshake{ParentNet: inode, Role: c.Role, OwnUser: c.User == Own, UML: c.UML})
 	if _, err := lifeWrite.Write(append(hello, '\n')); err != nil {
 		b.end()
 		return nil, fmt.Errorf("handshake: %w", err)
 	}
-	hctx, cancel := context.WithTimeout(ctx, startTimeout)
+	limit := startTimeout
+	if c.UML != nil {
+		limit = umlStartTimeout
+	}
+	hctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := b.Call(hctx, "box.hello", nil, nil); err != nil {
 		b.end()

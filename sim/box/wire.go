@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"sync"
 )
 
@@ -18,6 +20,7 @@ type frame struct {
 	Cancel bool
 	Last   bool
 	Body   []byte // gob of the argument or of one answer
+	File   string // where the body is instead, in the inbox of a kernel of its own
 	Err    *wireError
 }
 
@@ -57,9 +60,15 @@ func (w *wireError) error(method string) error {
 	return &RemoteError{Method: method, Text: w.Text}
 }
 
+// rawBody is a body that is encoded already: a relay hands it on as it is.
+type rawBody []byte
+
 func encode(v any) ([]byte, error) {
 	if v == nil {
 		return nil, nil
+	}
+	if b, ok := v.(rawBody); ok {
+		return b, nil
 	}
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(v); err != nil {
@@ -70,6 +79,10 @@ func encode(v any) ([]byte, error) {
 
 func decode(b []byte, v any) error {
 	if v == nil {
+		return nil
+	}
+	if raw, ok := v.(*rawBody); ok {
+		*raw = b
 		return nil
 	}
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(v); err != nil {
@@ -91,7 +104,26 @@ type Conn struct {
 	waits map[uint64]chan frame
 	err   error
 	done  chan struct{}
+
+	inbox string // folder for bodies too large for the other side's console; "" without one
 }
+
+// request puts a large body into the inbox, from where done removes it.
+func (c *Conn) request(f frame) (_ frame, done func(), _ error) {
+	if c.inbox == "" || len(f.Body) <= consoleBytes {
+		return f, func() {}, nil
+	}
+	name := fmt.Sprintf("body-%d", f.ID)
+	path := filepath.Join(c.inbox, name)
+	if err := os.WriteFile(path, f.Body, 0o600); err != nil {
+		return f, nil, fmt.Errorf("request of %d bytes: %w", len(f.Body), err)
+	}
+	f.Body, f.File = nil, name
+	return f, func() { os.Remove(path) }, nil
+}
+
+// consoleBytes is how large a request may be that is typed on a console, which takes one byte at a time.
+const consoleBytes = 1024
 
 // NewConn starts reading answers from rw.
 func NewConn(rw io.ReadWriteCloser) *Conn {
@@ -177,7 +209,12 @@ func (c *Conn) Stream(ctx context.Context, method string, arg any, each func(dec
 		delete(c.waits, id)
 		c.mu.Unlock()
 	}
-	if err := c.write(frame{ID: id, Method: method, Body: body}); err != nil {
+	request, done, err := c.request(frame{ID: id, Method: method, Body: body})
+	if err == nil {
+		defer done()
+		err = c.write(request)
+	}
+	if err != nil {
 		leave()
 		return err
 	}

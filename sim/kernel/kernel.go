@@ -23,6 +23,7 @@ const (
 	VehicleAuto     Vehicle = "auto"
 	VehicleRootless Vehicle = "rootless" // the host's kernel, in a user namespace
 	VehicleNetns    Vehicle = "netns"    // the host's kernel, as root
+	VehicleUML      Vehicle = "uml"      // a kernel of its own: User Mode Linux, without privilege
 )
 
 // Config says what to start.
@@ -67,8 +68,17 @@ func Start(ctx context.Context, c Config) (*Kernel, error) {
 	}
 	k := &Kernel{name: c.Vehicle, variant: c.Variant, top: c.Topology, ports: newPorts(time.Now)}
 	user := box.Own
+	var uml *box.UML
 	switch c.Vehicle {
 	case VehicleRootless:
+	case VehicleUML:
+		if c.Variant == datapath.NFT {
+			return nil, &box.MissingError{
+				What: "iptables-nft in uml", Reason: box.NoKernelFeature, Err: errors.New("its kernel has no nft_nat"),
+				Mend: "use --variant legacy, or --kernel rootless",
+			}
+		}
+		user, uml = box.Auto, &box.UML{}
 	case VehicleNetns:
 		user = box.Shared
 	case "", VehicleAuto:
@@ -77,10 +87,10 @@ func Start(ctx context.Context, c Config) (*Kernel, error) {
 			k.name, user = VehicleNetns, box.Shared
 		}
 	default:
-		return nil, fmt.Errorf("no vehicle %q: auto, rootless and netns are known", c.Vehicle)
+		return nil, fmt.Errorf("no vehicle %q: auto, rootless, netns and uml are known", c.Vehicle)
 	}
 	k.chunked = c.Variant == datapath.NFT && user == box.Own
-	b, err := box.Start(ctx, box.Config{Role: role, User: user})
+	b, err := box.Start(ctx, box.Config{Role: role, User: user, UML: uml})
 	if err != nil {
 		return nil, err
 	}
