@@ -115,15 +115,14 @@ func (n *Node) Advance(now time.Duration) {
 // Sysctl returns the value that an operation gave a kernel parameter, "" where none did.
 func (n *Node) Sysctl(key string) string { return n.sysctls[key] }
 
-// Undo runs f and takes back every change that packets made to the node meanwhile. It does not nest.
+// Undo runs f and takes back every change that packets made to the node meanwhile. It nests.
 func (n *Node) Undo(f func()) {
-	if n.walk.Journal != nil {
-		panic("datapath: Undo inside Undo")
-	}
+	outer := n.walk.Journal
 	n.walk.Journal = &n.scratch
+	mark := n.scratch.Mark()
 	defer func() {
-		n.walk.Journal = nil
-		n.scratch.Rollback()
+		n.walk.Journal = outer
+		n.scratch.RollbackTo(mark)
 	}()
 	f()
 }

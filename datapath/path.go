@@ -123,6 +123,7 @@ func (n *Node) leave(p *packet.Packet) Disposition {
 // POSTROUTING, and back in by lo when it is for this host (net/ipv4/netfilter.c, ip_route_me_harder).
 func (n *Node) depart(p *packet.Packet) Disposition {
 	w := &n.walk
+	w.Hook = netfilter.Output
 	out, local, _ := n.Routes.Lookup(p.Dst.Addr())
 	n.noteRoute(out, local)
 	if out == "" && !local {

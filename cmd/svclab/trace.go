@@ -14,7 +14,7 @@ import (
 
 func (a *app) traceCommand() *cobra.Command {
 	var f subjectFlags
-	var from, to, proto, output string
+	var from, to, proto, which, output string
 	var seed uint64
 	c := &cobra.Command{
 		Use:   "trace -f FILE --from IP[:PORT] --to IP:PORT",
@@ -32,6 +32,10 @@ func (a *app) traceCommand() *cobra.Command {
 			if q.Proto, err = packet.ParseTransport(proto); err != nil {
 				return fmt.Errorf("--proto: %w", err)
 			}
+			if err := oneOf("--which", which, run.Whiches()...); err != nil {
+				return err
+			}
+			q.Which = run.Which(which)
 			if err := oneOf("-o", output, "text", "table", "json", "ndjson"); err != nil {
 				return err
 			}
@@ -53,6 +57,7 @@ func (a *app) traceCommand() *cobra.Command {
 	c.Flags().StringVar(&from, "from", "", "source address, with or without a port")
 	c.Flags().StringVar(&to, "to", "", "destination address and port")
 	c.Flags().StringVar(&proto, "proto", "tcp", "tcp, udp or sctp")
+	c.Flags().StringVar(&which, "which", "first", "packet of the connection: first, reply (the endpoint's answer), or later (established)")
 	c.Flags().Uint64Var(&seed, "seed", 1, "seed of the draws")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text, json or ndjson")
 	return c

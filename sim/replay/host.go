@@ -88,3 +88,27 @@ func FirstPacket(proto packet.Protocol, src, dst netip.AddrPort) packet.Packet {
 	}
 	return p
 }
+
+// AnswerPacket is the endpoint's first packet back: SYN/ACK, a datagram, or INIT ACK.
+func AnswerPacket(proto packet.Protocol, src, dst netip.AddrPort) packet.Packet {
+	p := FirstPacket(proto, src, dst)
+	switch proto {
+	case packet.TCP:
+		p.TCPFlags |= packet.ACK
+	case packet.SCTP:
+		p.SCTPChunk = packet.SCTPInitAck
+	}
+	return p
+}
+
+// LaterPacket is a packet of an open flow that carries nothing new: ACK, another datagram, or a heartbeat.
+func LaterPacket(proto packet.Protocol, src, dst netip.AddrPort) packet.Packet {
+	p := FirstPacket(proto, src, dst)
+	switch proto {
+	case packet.TCP:
+		p.TCPFlags, p.TCPMSS, p.LengthBytes = packet.ACK, 0, p.LengthBytes-8
+	case packet.SCTP:
+		p.SCTPChunk = packet.SCTPHeartbeat
+	}
+	return p
+}

@@ -18,12 +18,26 @@ type TraceRequest struct {
 	From, To netip.AddrPort // a source port of 0 becomes 40000
 	Proto    packet.Protocol
 	Seed     uint64
+	Which    Which
 }
+
+// Which packet of a connection is traced. The zero value is First.
+type Which string
+
+// The packets of a connection.
+const (
+	First Which = "first" // opens it
+	Reply Which = "reply" // the endpoint's first answer
+	Later Which = "later" // another packet of the client, after the handshake
+)
+
+// Whiches lists the packets that can be traced.
+func Whiches() []string { return []string{string(First), string(Reply), string(Later)} }
 
 // clientPort is the source port of packets that name none.
 const clientPort = 40000
 
-// Trace walks one packet, the first of its connection, and says every step and what else could have become of it.
+// Trace walks one packet of a connection and says every step and what else could have become of it. The node is left as it was.
 func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 	if q.From.Port() == 0 {
 		q.From = netip.AddrPortFrom(q.From.Addr(), clientPort)
@@ -31,19 +45,65 @@ func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 	if packet.FamilyOf(q.From.Addr()) != packet.FamilyOf(q.To.Addr()) {
 		return nil, &InputError{What: "--from", Text: q.From.Addr().String(), Why: "is not of the family of " + q.To.Addr().String()}
 	}
+	s.Node.SetSource(seed.Root(q.Seed).Stream("trace"))
+	var t *report.Trace
+	var err error
+	s.Node.Undo(func() {
+		var p packet.Packet
+		var in string
+		if p, in, err = s.packetOf(q); err == nil {
+			t, err = s.tracePacket(q, p, in)
+		}
+	})
+	return t, err
+}
+
+// packetOf returns the packet to trace and the interface it arrives by, after those of its connection that go before it.
+func (s *Subject) packetOf(q TraceRequest) (packet.Packet, string, error) {
 	in := s.ingress(q.From.Addr())
-	p := replay.FirstPacket(q.Proto, q.From, q.To)
+	if q.Which == First || q.Which == "" {
+		return replay.FirstPacket(q.Proto, q.From, q.To), in, nil
+	}
+	if q.Which == Later {
+		w := replay.World{Host: s.Host, Node: s.Node, Presence: replay.Everywhere}
+		o, _ := w.Open(0, replay.Flow{Proto: q.Proto, Src: q.From, Dst: q.To, In: s.options.In})
+		if o.Result != replay.Answered {
+			return packet.Packet{}, "", s.noConnection(q, o.First, o.Reason)
+		}
+		return replay.LaterPacket(q.Proto, q.From, q.To), in, nil
+	}
+	first := replay.FirstPacket(q.Proto, q.From, q.To)
+	d := s.send(in, &first)
+	if d.Fate != datapath.Forwarded && d.Fate != datapath.Delivered {
+		return packet.Packet{}, "", s.noConnection(q, d, d.Reason)
+	}
+	return replay.AnswerPacket(q.Proto, first.Dst, first.Src), s.Host.Ingress(first.Dst.Addr()), nil
+}
+
+func (s *Subject) noConnection(q TraceRequest, first datapath.Disposition, reason string) error {
+	if first.Problem != nil {
+		return s.problem(first.Problem)
+	}
+	why := "the first packet ends as " + first.Fate.String()
+	if reason != "" {
+		why += ": " + reason
+	}
+	return &InputError{What: "--which", Text: string(q.Which), Why: "there is no such packet, " + why}
+}
+
+// tracePacket walks a packet as the node stands.
+func (s *Subject) tracePacket(q TraceRequest, p packet.Packet, in string) (*report.Trace, error) {
+	before := p
 	t := &report.Trace{
 		SchemaVersion: report.SchemaVersion, Kind: "Trace", Proto: q.Proto.String(), In: in, Seed: q.Seed,
-		Packet: report.Addresses{Src: q.From.String(), Dst: q.To.String()}, Outcomes: []report.Outcome{}, Steps: []report.Step{},
+		Packet: report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()}, Outcomes: []report.Outcome{}, Steps: []report.Step{},
 	}
-	s.Node.SetSource(seed.Root(q.Seed).Stream("trace"))
 	outcomes, err := share.Of(s.Node, 0, in, p)
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range outcomes {
-		if o.Endpoint.IsValid() {
+		if o.Endpoint.IsValid() && q.Which != Reply {
 			t.Outcomes = append(t.Outcomes, report.Outcome{
 				Endpoint: o.Endpoint.String(), Probability: o.Probability.String(), Masquerade: o.Masquerade, Exact: inexact(o.Probability),
 			})
@@ -51,11 +111,10 @@ func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 	}
 	var steps netfilter.Trace
 	s.Node.SetTrace(&steps)
-	var d datapath.Disposition
-	s.Node.Undo(func() { d = s.send(in, &p) })
+	d := s.send(in, &p)
 	s.Node.SetTrace(nil)
 
-	t.Verdict, t.RejectWith, t.Reason = verdict(d.Fate, p.Dst != q.To), d.With.With, d.Reason
+	t.Verdict, t.RejectWith, t.Reason = verdict(d.Fate, p.Dst != before.Dst || q.Which == Reply && p.Src != before.Src), d.With.With, d.Reason
 	if d.Problem != nil {
 		return nil, s.problem(d.Problem)
 	}
@@ -63,7 +122,7 @@ func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 		t.Reason = "by a rule"
 	}
 	t.Rewritten = report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()}
-	t.Masquerade = d.Masqueraded
+	t.Masquerade = d.Masqueraded && q.Which != Reply
 	t.Out, t.Rules, t.Draws = d.Out, d.Work.Rules, d.Work.Draws
 	for _, st := range steps.Steps {
 		t.Steps = append(t.Steps, step(st))
