@@ -394,3 +394,54 @@ delete set ip kube-proxy affinity-C/c
 		t.Errorf("again: %s", firstDifference(got, want))
 	}
 }
+
+// Both families and all protocols have the same table but for addresses, types, protocol and names, with affinity and without.
+func TestNFTFamiliesAndProtocolsAlike(t *testing.T) {
+	for _, affinity := range []time.Duration{0, time.Minute} {
+		var want string
+		for _, f := range []packet.Family{packet.IPv4, packet.IPv6} {
+			for _, p := range []packet.Protocol{packet.TCP, packet.UDP, packet.SCTP} {
+				s := full(f, p)
+				s.Services[0].AffinityTimeout, s.Services[0].InternalPolicy = affinity, service.PolicyCluster
+				x := startNFT(f, s, nil)
+				if r := x.sync(0, s, kubeproxy.Options{}); r.Err != nil {
+					t.Fatalf("%s %s: %v", f, p, r.Err)
+				}
+				port := service.PortName{Name: s.Services[0].Name, Port: "p", Protocol: p}
+				n := kubeproxy.NFTNamesOf(port)
+				replace := []string{n.Cluster, "SVC", n.Local, "LOCAL", n.External, "EXT", n.Firewall, "FW", "ipv6_addr", "ADDR", "ipv4_addr", "ADDR",
+					"10.244.0.0/16", "PODS", "fd00:244::/48", "PODS", "192.0.2.0/24", "RANGE", "2001:db8:2::/64", "RANGE", "192.168.10.11", "NODE", "fd00:10::11", "NODE",
+					"ip6 ", "ip ", "meta l4proto " + p.String() + " ", "meta l4proto PROTO ", ". " + p.String() + " . ", ". PROTO . ", "{ " + p.String() + " . ", "{ PROTO . "}
+				for i, e := range s.Slices[0].Endpoints {
+					a := netip.AddrPortFrom(e.Addresses[0], 8080)
+					id := string(rune('A' + i))
+					chain, set := kubeproxy.NFTEndpoint(port, &service.Backend{Addr: a})
+					replace = append(replace, chain, "ENDPOINT-"+id, set, "CLIENTS-"+id, a.String(), id+":8080", e.Addresses[0].String()+" ", id+" ")
+				}
+				for what, a := range map[string]netip.Addr{"CLUSTER": s.Services[0].ClusterIPs[0], "EXTERNAL": s.Services[0].ExternalIPs[0], "BALANCER": s.Services[0].LoadBalancerIngress[0].IP} {
+					replace = append(replace, a.String()+" ", what+" ")
+				}
+				text := sortLines(strings.NewReplacer(replace...).Replace(x.text()))
+				if want == "" {
+					want = text
+					parts := []string{"goto FW }", "{ CLUSTER . PROTO . 80 : goto SVC }", "{ EXTERNAL . PROTO . 80 : goto EXT }", "{ BALANCER . PROTO . 80 : goto EXT }",
+						"{ PROTO . 30080 : goto EXT }", "FW ip saddr != { RANGE } drop", "EXT ip saddr PODS goto SVC", "EXT goto LOCAL", "{ A . A . PROTO . 8080 }"}
+					if affinity > 0 {
+						parts = append(parts, "CLIENTS-A { type ADDR ; flags dynamic,timeout ; timeout 60s ; }", "ENDPOINT-A update @CLIENTS-A { ip saddr }", "SVC ip saddr @CLIENTS-B goto ENDPOINT-B",
+							"SVC numgen random mod 2 vmap { 0 : goto ENDPOINT-A , 1 : goto ENDPOINT-B }", "LOCAL numgen random mod 1 vmap { 0 : goto ENDPOINT-A }", "ENDPOINT-B meta l4proto PROTO dnat to B:8080")
+					} else {
+						parts = append(parts, "SVC meta l4proto PROTO dnat ip addr . port to numgen random mod 2 map { 0 : A . 8080 , 1 : B . 8080 }", "LOCAL meta l4proto PROTO dnat to A:8080")
+					}
+					for _, part := range parts {
+						if !strings.Contains(want, part) {
+							t.Errorf("nothing says %q", part)
+						}
+					}
+				}
+				if text != want {
+					t.Errorf("%s %s: %s", f, p, firstDifference(text, want))
+				}
+			}
+		}
+	}
+}
