@@ -94,6 +94,7 @@ func (s *Subject) explainAddress(q ExplainRequest) (*report.Explanation, error) 
 	}
 	e.Backends = w.Backends
 	judge(e, shares)
+	s.scheduled(e, q.Proto, netip.AddrPortFrom(from, clientPort), q.To)
 	e.Paths = []report.Way{w}
 	return e, nil
 }

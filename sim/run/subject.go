@@ -79,12 +79,12 @@ func Load(sources []input.Source, o Options) (*Subject, error) {
 	dumps := 0
 	for _, s := range sources {
 		switch k := input.Detect(s.Data); {
-		case k == input.KindIPTables:
+		case k == input.KindIPTables, k == input.KindIPSet, k == input.KindIPVSAdm, k == input.KindSections:
 			dumps++
 		case k == input.KindUnknown:
 			return nil, fmt.Errorf("%s:1: %w", sourceName(s.Name), input.ErrNotInput)
 		case k.IsDump():
-			return nil, fmt.Errorf("%s:1: %s output cannot be walked, iptables-save and manifests can", sourceName(s.Name), k)
+			return nil, fmt.Errorf("%s:1: %s output cannot be walked; iptables-save, ipvsadm -Sn, ipset save and manifests can", sourceName(s.Name), k)
 		}
 	}
 	switch dumps {
@@ -184,9 +184,19 @@ func loadDumps(sources []input.Source, o Options) (*Subject, error) {
 	}
 	s.Host = replay.Host{Name: "node", NodeIPs: o.NodeIPs, PodCIDRs: o.PodCIDRs, PodInterface: "pod0"}
 	s.Node = datapath.NewNode(p, s.Host.Routes())
-	for _, src := range sources {
-		name := sourceName(src.Name)
-		dump, err := iptables.ReadDump(name, src.Data)
+	parts, err := partsOf(sources)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.loadIPVS(parts); err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		if part.kind != input.KindIPTables {
+			continue
+		}
+		name := part.name
+		dump, err := iptables.ReadDump(name, []byte(part.text))
 		if err != nil {
 			return nil, err
 		}
@@ -195,6 +205,9 @@ func loadDumps(sources []input.Source, o Options) (*Subject, error) {
 		}
 		s.unmodelled = append(s.unmodelled, dump.Unmodelled()...)
 		for _, rs := range dump.Rulesets {
+			if err := s.emptySets(name, rs); err != nil {
+				return nil, err
+			}
 			op := datapath.IPTablesRestore{Family: rs.Family, Counters: true, NoFlush: true, Text: rs.Print(iptables.Save, true)}
 			if err := s.host().Run(op); err != nil {
 				return nil, located(err, name)
