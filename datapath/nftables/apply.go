@@ -189,8 +189,11 @@ func (tx *transaction) doChain(t *Table, o *owned, c *Command) error {
 			t.chains[c.Name], o.chains[c.Name] = &fresh, true
 			return nil
 		}
-		if c.Verb == Create || c.Chain.Base() && !have.same(c.Chain) {
+		if c.Verb == Create || c.Chain.Base() && !have.Base() {
 			return &ExistsError{"chain", c.Name}
+		}
+		if c.Chain.Base() && !have.same(c.Chain) {
+			return &HookError{c.Name}
 		}
 		if c.Chain.Base() && c.Chain.Policy != have.Policy {
 			ch, _ := t.chain(o, c.Name)

@@ -16,8 +16,11 @@ func (tx *transaction) doSet(t *Table, o *owned, c *Command) error {
 			return &ExistsError{c.Set.kind(), c.Name}
 		}
 		s, _ := t.set(o, c.Name, KindElement)
-		// Linux 6.5 and later take a changed timeout from a repeated add (nf_tables_updset); size and comment stay.
+		// Linux 6.5 and later take changed times and a changed size from a repeated add (nf_tables_updset); the comment stays.
 		s.Timeout, s.GCInterval = c.Set.Timeout, c.Set.GCInterval
+		if c.Set.Size > 0 {
+			s.Size = c.Set.Size
+		}
 		return nil
 	}
 	s, err := t.set(o, c.Name, c.Kind)
@@ -39,8 +42,7 @@ func (tx *transaction) doSet(t *Table, o *owned, c *Command) error {
 
 // same reports whether the set may be declared again like this.
 func (s *Set) same(d *Set) bool {
-	return slices.Equal(s.Key, d.Key) && slices.Equal(s.Data, d.Data) && slices.Equal(sorted(s.Flags), sorted(d.Flags)) &&
-		(d.Size == 0 || d.Size == s.Size)
+	return slices.Equal(s.Key, d.Key) && slices.Equal(s.Data, d.Data) && slices.Equal(sorted(s.Flags), sorted(d.Flags))
 }
 
 func sorted(list []string) []string {

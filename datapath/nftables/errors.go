@@ -64,6 +64,13 @@ func (e *ExistsError) Error() string {
 	return e.Kind + " " + strconv.Quote(e.Name) + ": File exists"
 }
 
+// HookError says that a base chain exists with another type, hook or priority, which cannot be changed (EOPNOTSUPP).
+type HookError struct{ Chain string }
+
+func (e *HookError) Error() string {
+	return "chain " + strconv.Quote(e.Chain) + " is attached otherwise: Operation not supported"
+}
+
 // BusyError says that something cannot be deleted while rules or elements lead to it (EBUSY).
 type BusyError struct{ Kind, Name string }
 

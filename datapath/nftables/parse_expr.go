@@ -65,14 +65,12 @@ func (p *parser) expr() (Expr, error) {
 	return Concat{parts}, nil
 }
 
+// bitOp takes an operator on bits; shifts are not modelled.
 func (p *parser) bitOp() string {
 	for op, w := range bitWords {
 		if p.takePunct(op) || p.takeWord(w) {
 			return op
 		}
-	}
-	if p.isPunct("<<") || p.isPunct(">>") {
-		return ""
 	}
 	return ""
 }
