@@ -67,6 +67,7 @@ type rulesPlayer struct {
 	proto   packet.Protocol
 	virtual netip.AddrPort
 	ports   uint32 // of the clients of frequencies, and of NAT: a counter, since no recorded fact depends on them
+	mixed   bool   // not all is TCP, whose first packets have one length
 	draws   measure.Draws
 	now     time.Duration
 
@@ -90,10 +91,22 @@ func newRulesPlayer(t *Trace) (*rulesPlayer, error) {
 			return bad(fmt.Errorf("kernel %q: no tick rate: %w", t.Kernel, ErrOtherFormat))
 		}
 	}
+	host := director
+	if t.Network != nil {
+		host = t.Network.host()
+	}
 	p := &rulesPlayer{trace: t}
-	p.world = replay.World{Host: director, Node: datapath.NewNode(profile, director.Routes()), Presence: replay.Everywhere}
-	if err := p.world.Node.Apply(datapath.IPTablesRestore{Family: packet.IPv4, Text: text}); err != nil {
-		return bad(err)
+	p.world = replay.World{Host: host, Node: datapath.NewNode(profile, host.Routes()), Presence: replay.Everywhere}
+	for f, text := range map[packet.Family]string{packet.IPv4: text, packet.IPv6: t.Rules6} {
+		if text == "" {
+			continue
+		}
+		if err := p.world.Node.Apply(datapath.IPTablesRestore{Family: f, Text: text}); err != nil {
+			return bad(err)
+		}
+	}
+	if t.Network != nil {
+		return p, nil // the events say where clients connect to
 	}
 	p.virtual, p.proto, err = front(p.world.Node.Rules(packet.IPv4))
 	if err != nil {
@@ -146,6 +159,8 @@ func (p *rulesPlayer) event(i int) error {
 	switch kind {
 	case "conn":
 		return p.conn(a)
+	case "to":
+		return p.to(a)
 	case "recent":
 		var want map[string][]string
 		a.next(&want, "lists")
@@ -171,6 +186,21 @@ func (p *rulesPlayer) at(a *args) {
 	}
 }
 
+// to names what clients connect to from here on: destination, protocol.
+func (p *rulesPlayer) to(a *args) error {
+	p.virtual = a.addrPort("destination")
+	name := a.str("protocol")
+	if a.end(); a.err != nil {
+		return a.err
+	}
+	var err error
+	if p.proto, err = packet.ParseTransport(name); err != nil {
+		return fmt.Errorf("%w: %v", ErrBadEvent, err)
+	}
+	p.mixed = p.mixed || p.proto != packet.TCP
+	return nil
+}
+
 // conn plays one connection: id, client, port, backend or null, and possibly its time or what was exchanged.
 func (p *rulesPlayer) conn(a *args) error {
 	a.integer("id")
@@ -189,6 +219,9 @@ func (p *rulesPlayer) conn(a *args) error {
 	}
 	if a.end(); a.err != nil {
 		return a.err
+	}
+	if !p.virtual.IsValid() || packet.FamilyOf(client.Addr()) != packet.FamilyOf(p.virtual.Addr()) {
+		return fmt.Errorf("%w: no destination for %s", ErrBadEvent, client)
 	}
 	var want netip.AddrPort
 	if backend != nil {
@@ -342,8 +375,14 @@ func (p *rulesPlayer) after() {
 		}
 		p.list(lists[0], p.trace.ListAfter)
 	}
-	if want := p.trace.After["nat"]; want != nil && p.diff == nil {
-		got := natLines(p.world.Node.Linked(packet.IPv4).Print(true))
+	p.counted("nat", packet.IPv4)
+	p.counted("nat6", packet.IPv6)
+}
+
+// counted compares the counters of nat in one family.
+func (p *rulesPlayer) counted(key string, f packet.Family) {
+	if want := p.trace.After[key]; want != nil && p.diff == nil {
+		got := natLines(p.world.Node.Linked(f).Print(true))
 		for _, l := range want {
 			if l == "COMMIT" {
 				continue
@@ -363,7 +402,7 @@ func natLines(save string) []string {
 }
 
 func (p *rulesPlayer) sameLine(want, got string) bool {
-	if p.proto == packet.TCP {
+	if p.proto == packet.TCP && !p.mixed {
 		return want == got
 	}
 	return withoutBytes(want) == withoutBytes(got)

@@ -29,6 +29,8 @@ type Trace struct {
 	Sysctl            map[string]int64  `json:"sysctl"`
 	Note              string            `json:"note"`
 	Rules             json.RawMessage   `json:"rules"` // iptables recordings
+	Rules6            string            `json:"rules6"`
+	Network           *Network          `json:"network"` // in place of the usual one
 	Events            []json.RawMessage `json:"events"`
 	Version           json.RawMessage   `json:"version"`
 

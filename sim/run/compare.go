@@ -30,12 +30,11 @@ type CompareOptions struct {
 	Only     Only             // part of the traffic
 	Progress func(done, total int64)
 
-	seen   func(*kernel.Log)               // told of every log, its times counted from the kernel's start
-	plant  func(datapath.Op) datapath.Op   // for tests: what the kernel is loaded with in place of an operation
-	blind  bool                            // for tests: rules and counters are not compared
-	begin  func(*kernel.Topology)          // for tests: the network, before it is made
-	forged func(*kernel.Outcome)           // for tests: what the kernel is said to have answered
-	loaded func(*Subject, kernel.Topology) // told what the kernel is loaded with, before it starts
+	seen   func(*kernel.Log)                        // told of every log, its times counted from the kernel's start
+	plant  func(datapath.Op) datapath.Op            // for tests: what the kernel is loaded with in place of an operation
+	blind  bool                                     // for tests: rules and counters are not compared
+	loaded func(*Subject, kernel.Topology)          // told what the kernel is loaded with, before it starts
+	dumped func(*comparison, packet.Family, string) // told of the kernel's rules at the end
 }
 
 // VehicleUML is a kernel of its own (User Mode Linux), which no machine needs to provide.
@@ -162,10 +161,7 @@ func (c *comparison) network() error {
 	for _, f := range families {
 		serial, window := memory(s.Node.Rules(f))
 		c.serial = c.serial || serial
-		c.paced = c.paced || window > 0 && window < span
-	}
-	if c.opt.begin != nil {
-		c.opt.begin(&c.top)
+		c.paced = c.paced || window > 0 && window/2 < span // a timeout that is too short should show, too
 	}
 	if c.opt.loaded != nil {
 		c.opt.loaded(s, c.top)

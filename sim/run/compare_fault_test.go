@@ -92,8 +92,8 @@ func TestKernelCompareFaults(t *testing.T) {
 		traffic []string
 		plant   func(datapath.Op) datapath.Op
 	}{
-		// 27,915 connections: the power table's for two endpoints, an effect of 5 % and a chance of 99 %.
-		{"a probability off by 5 %", two, flows(27915), swap("default/faulty ", "--probability 0.5000000000", "--probability 0.5250000000", &planted)},
+		// Connections: the power table's for two endpoints, an effect of 5 % and a chance of 99 %.
+		{"a probability off by 5 %", two, flows(31000), swap("default/faulty ", "--probability 0.5000000000", "--probability 0.5250000000", &planted)},
 		{"an endpoint missing", three, flows(500), swap("default/faulty ", "-m statistic --mode random --probability 0.5000000000", "-m statistic --mode random --probability 0.0000000000", &planted)},
 		{"two rules swapped", three, flows(1000), swapped("default/faulty", &planted)},
 		{"masquerade missing", three, flows(100), swap("masquerade traffic for default/faulty external", "-j KUBE-MARK-MASQ", "-j RETURN", &planted)},
@@ -105,6 +105,9 @@ func TestKernelCompareFaults(t *testing.T) {
 			r := compare(t, c.cluster.story(t, c.traffic...), CompareOptions{plant: c.plant, blind: true})
 			if planted == 0 {
 				t.Fatal("nothing was planted")
+			}
+			if k := checkNamed(t, r, r.Checks[0].Name); k.Power != nil {
+				t.Logf("to notice 5 %%: %d connections", k.Power.Rows[2].Connections)
 			}
 			named(t, "by traffic", r)
 			sc := c.cluster.story(t, "{name: sound, from: {pods: 1}, to: {service: default/sound}, connections: 1}")
@@ -123,7 +126,7 @@ func named(t *testing.T, how string, r *report.Report) {
 	want := map[string]bool{"default/faulty": true, "default/sound": false}
 	for _, s := range r.Services {
 		if (s.Verdict == report.Fail) != want[s.Service] {
-			t.Errorf("%s: %+v", how, s)
+			t.Errorf("%s: %+v: %+v", how, s, r.Checks)
 		}
 	}
 	if r.Verdict != report.Fail || len(r.Services) != 2 {

@@ -162,6 +162,9 @@ func (c *comparison) rules(ctx context.Context, add func(check.Result, []string)
 			add(check.Missing("rules "+f.String(), err.Error()), nil)
 			continue
 		}
+		if c.opt.dumped != nil {
+			c.opt.dumped(c, f, dump)
+		}
 		dump = tables(dump)
 		add(difference("rules "+f.String(), model, dump, kernel.DifferenceOptions{}, places))
 		res, list := difference("counters "+f.String(), model, dump, kernel.DifferenceOptions{Packets: true, Policies: c.variant == datapath.Legacy}, places)
