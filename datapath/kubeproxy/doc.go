@@ -7,6 +7,10 @@
 // local traffic (detect.go), change tracking (tracker.go), the clean-up of stale UDP flows (conntrack.go). Which endpoints
 // are usable is decided in package service, before any mode.
 //
+// The ipvs mode reads virtual servers, sets and addresses back from an IPVSHost, writes what differs, and is Graceful: between
+// syncs it looks once a minute at servers that wait for their last connection. It adds the servers of a Service in the order of
+// their texts; the kernel puts each at the head of its list, so rr begins with the last. kube-proxy's own order is random.
+//
 // kube-proxy visits Services in random order; here it is the order of service.PortName.Compare. What it does at random
 // times (its sync loop's rate limit, the iptables monitor with its canary chains) is the caller's: it says when to sync
 // and when a full sync is forced.
