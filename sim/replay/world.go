@@ -33,6 +33,7 @@ type Flow struct {
 	Proto    packet.Protocol
 	Src, Dst netip.AddrPort
 	In       string // interface it arrives by; "" for where its source belongs
+	NoReply  bool   // the endpoint takes what comes and answers nothing; UDP alone
 }
 
 // Result is how opening a flow ended, as the client's socket is told.
@@ -145,6 +146,9 @@ func (w *World) handshake(now time.Duration, c *Conn) string {
 		}
 		return w.reply(now, c, packet.Packet{SCTPChunk: packet.SCTPCookieAck}, 16)
 	}
+	if c.Flow.NoReply {
+		return ""
+	}
 	return w.reply(now, c, packet.Packet{}, 8+16)
 }
 
@@ -188,7 +192,7 @@ func header(a netip.AddrPort) uint32 {
 	return 20
 }
 
-// Exchange sends a request of some bytes and its answer on an open flow.
+// Exchange sends a request of some bytes and its answer on an open flow, and says what went wrong.
 func (w *World) Exchange(now time.Duration, c *Conn, requestBytes, replyBytes uint32) string {
 	var p packet.Packet
 	h := uint32(8)
@@ -197,6 +201,12 @@ func (w *World) Exchange(now time.Duration, c *Conn, requestBytes, replyBytes ui
 	}
 	if why := w.request(now, c, p, h+requestBytes); why != "" {
 		return why
+	}
+	if w.Presence(c.Endpoint, c.Flow.Proto) != Listening {
+		return "nothing is at " + c.Endpoint.String() + " any more"
+	}
+	if c.Flow.NoReply {
+		return ""
 	}
 	return w.reply(now, c, p, h+replyBytes)
 }

@@ -21,8 +21,17 @@ type Report struct {
 	Checks        []Check   `json:"checks"`
 	Services      []Service `json:"services,omitempty"` // of a comparison
 	Traffic       []Traffic `json:"traffic"`
-	Known         []Known   `json:"known,omitempty"` // differences between model and kernel that are no fault of either
+	Known         []Known   `json:"known,omitempty"`    // differences between model and kernel that are no fault of either
+	Timeline      []Moment  `json:"timeline,omitempty"` // what happened, in virtual time
 	Warnings      []string  `json:"warnings,omitempty"`
+}
+
+// Moment is something that happened at a time of the run.
+type Moment struct {
+	At   string   `json:"at"` // since the run began: 1m30s
+	What string   `json:"what"`
+	Node string   `json:"node,omitempty"`
+	Log  []string `json:"log,omitempty"` // lines of kube-proxy's log
 }
 
 // Kernel is the real kernel that was compared.
@@ -102,6 +111,8 @@ type Traffic struct {
 	Answered    int64  `json:"answered"`
 	Rejected    int64  `json:"rejected"`
 	Dropped     int64  `json:"dropped"`
+	Requests    int64  `json:"requests,omitempty"`
+	Failed      int64  `json:"failedRequests,omitempty"`
 }
 
 // ExitCode is 0 when all is well, 1 when a check failed, and with strict 4 when something stayed open.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath/kubeproxy"
-	"github.com/svclab/svclab/sim/vtime"
 )
 
 // nextCheck is when kube-proxy looks next at the servers that wait for their last connection to end; false when none waits.
@@ -22,27 +21,27 @@ func (s *Subject) check(now time.Duration) bool {
 	changed := false
 	for _, p := range s.proxiers {
 		if g, is := p.(kubeproxy.Graceful); is && g.NextCheck() <= now {
-			changed = len(g.Check(now, kubeproxy.NodeHost{Node: s.Node}).Ops) > 0 || changed
+			changed = len(g.Check(now, s.host()).Ops) > 0 || changed
 		}
 	}
 	return changed
 }
 
 // planCheck puts kube-proxy's next look on the list of what is to come, unless it is there.
-func (e *engine) planCheck() {
-	at, ok := e.subject.nextCheck()
-	if !ok || e.checking {
+func (e *engine) planCheck(st *site) {
+	at, ok := st.nextCheck()
+	if !ok || st.checking {
 		return
 	}
-	e.checking = true
-	e.pending.Add(vtime.Key{At: at, Flow: -1, Sequence: -1}, func(now time.Duration) error {
-		e.checking = false
-		e.subject.Node.Advance(now)
-		changed := e.subject.check(now)
-		e.planCheck()
+	st.checking = true
+	e.pending.Add(e.key(at), func(now time.Duration) error {
+		st.checking = false
+		st.Node.Advance(now)
+		changed := st.check(now)
+		e.planCheck(st)
 		if !changed {
 			return nil
 		}
-		return e.newEpoch(now)
+		return e.newEpoch(now, st)
 	})
 }

@@ -4,47 +4,162 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/datapath/share"
 	"github.com/svclab/svclab/sim/check"
 	"github.com/svclab/svclab/sim/measure"
 	"github.com/svclab/svclab/sim/replay"
 	"github.com/svclab/svclab/sim/report"
-	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/traffic"
 )
 
 // observer watches the connections of one traffic.
 type observer struct {
 	group   *traffic.Group
-	tallies []*measure.Tally
+	plan    *plan
+	now     []*measure.Tally          // of the present stretch, by node; nil where no connection comes
+	tallies []*measure.Tally          // of all stretches and nodes, in the order they began
+	whole   []measure.Epoch           // shares over all nodes, each weighed by what comes to it
 	settled map[measure.Outcome]int64 // connections that state decided, without a draw
 	results [4]int64                  // by replay.Result
 	first   [4]string                 // the first connection with each result, and why it ended so
+	ends    []ending                  // of every connection that failed, in the order of time; the first maxEnds of them
+	failed  struct {                  // when connections or requests failed
+		any         bool
+		first, last time.Duration
+		full        int64 // because the connection table was full
+	}
+	served struct{ first, last time.Duration } // when connections were answered
+
+	placed  map[measure.Outcome]int64 // answered connections
+	asking  map[measure.Outcome]int64 // answered requests
+	open    map[measure.Outcome]int64 // connections that are open now
+	nodes   []int64                   // connections by node
+	clients map[netip.Addr]*memory1
+	pool    map[[2]int64]*link
+
+	requests, unanswered int64
+	connect, rules       *measure.Trend
+	affinity             struct{ kept, broken, moved, stuck, after int64 }
+	firstBroken          string
+	timeout              time.Duration // of the affinity check; 0 without one
 }
 
-func newObserver(g *traffic.Group) *observer {
-	return &observer{group: g, settled: map[measure.Outcome]int64{}}
+// ending is how a connection ended, and when.
+type ending struct {
+	at     time.Duration
+	result replay.Result
 }
 
-// epoch begins a stretch with the exact shares that a client's first connection has now.
-func (w *observer) epoch(s *Subject, now time.Duration) error {
-	src := netip.AddrPortFrom(w.group.Clients[0], 1024) // below the range that clients use: no connection of the run is met
-	p := replay.FirstPacket(w.group.Proto, src, w.group.To)
-	outcomes, err := share.Of(s.Node, now, s.ingress(src.Addr()), p)
+// memory1 is what is known of a client: its last endpoint and when it was sent there.
+type memory1 struct {
+	to   measure.Outcome
+	at   time.Duration
+	node int
+}
+
+func newObserver(g *traffic.Group, p *plan, sites int) *observer {
+	return &observer{
+		group: g, plan: p, now: make([]*measure.Tally, sites), nodes: make([]int64, sites),
+		settled: map[measure.Outcome]int64{}, placed: map[measure.Outcome]int64{}, asking: map[measure.Outcome]int64{}, open: map[measure.Outcome]int64{},
+		clients: map[netip.Addr]*memory1{}, pool: map[[2]int64]*link{},
+		connect: measure.NewDurations("connect_time"), rules: measure.NewNumbers("rules_passed", measure.UnitCount),
+	}
+}
+
+// epoch begins a stretch with the exact shares that a new client's first connection has now, at one node or, with nil, at all that
+// connections come to.
+func (w *observer) epoch(sites []*site, at *site, now time.Duration) error {
+	weights := w.plan.weights(len(sites))
+	name := ""
+	if now > 0 {
+		name = "from " + now.String()
+	}
+	for _, st := range sites {
+		if weights[st.index] == 0 || st.lost || at != nil && at != st && w.now[st.index] != nil {
+			continue
+		}
+		e, err := w.exact(st, name, now)
+		if err != nil {
+			return err
+		}
+		if t := w.now[st.index]; t != nil && t.Epoch.Equal(e) {
+			continue
+		}
+		w.now[st.index] = measure.NewTally(e)
+		w.tallies = append(w.tallies, w.now[st.index])
+	}
+	whole, err := mixed(name, w.now, weights)
+	if err != nil || len(whole.Cells) == 0 || len(w.whole) > 0 && w.whole[len(w.whole)-1].Equal(whole) {
+		return err
+	}
+	w.whole = append(w.whole, whole)
+	return nil
+}
+
+// mixed is the distribution over several nodes.
+func mixed(name string, nodes []*measure.Tally, weights []int64) (measure.Epoch, error) {
+	var sum int64
+	some := measure.Epoch{}
+	for i, t := range nodes {
+		if t != nil && weights[i] > 0 {
+			sum += weights[i]
+			some = t.Epoch
+		}
+	}
+	switch {
+	case sum == 0:
+		return measure.Epoch{}, nil
+	case len(nodes) == 1:
+		return some, nil
+	}
+	shares := map[measure.Outcome]*big.Rat{}
+	var order []measure.Outcome
+	for i, t := range nodes {
+		if t == nil || weights[i] == 0 {
+			continue
+		}
+		for _, c := range t.Epoch.Cells {
+			if shares[c.Outcome] == nil {
+				shares[c.Outcome] = new(big.Rat)
+				order = append(order, c.Outcome)
+			}
+			shares[c.Outcome].Add(shares[c.Outcome], new(big.Rat).Mul(c.Share, big.NewRat(weights[i], sum)))
+		}
+	}
+	var cells []measure.Cell
+	for _, o := range order {
+		cells = append(cells, measure.Cell{Outcome: o, Share: shares[o]})
+	}
+	return measure.NewEpoch(name, cells)
+}
+
+// exact asks the model what can become of a new client's first connection at a node.
+func (w *observer) exact(st *site, name string, now time.Duration) (measure.Epoch, error) {
+	src := netip.AddrPortFrom(w.plan.probe, 1024) // below the range that clients use: no connection of the run is met
+	if len(w.plan.from) > 0 && w.plan.from[0] != nil && w.plan.from[0] != st {
+		for i, s := range w.plan.from {
+			if s == st {
+				src = netip.AddrPortFrom(w.group.Clients[i], 1024)
+				break
+			}
+		}
+	}
+	to := w.plan.destination(st, w.group.To)
+	outcomes, err := share.Of(st.Node, now, st.ingress(src.Addr()), replay.FirstPacket(w.group.Proto, src, to))
 	if err != nil {
-		return fmt.Errorf("traffic %s: %w", w.group.Name, err)
+		return measure.Epoch{}, fmt.Errorf("traffic %s: %w", w.group.Name, err)
 	}
 	shares := map[measure.Outcome]share.Fraction{}
 	var order []measure.Outcome
 	for _, o := range outcomes {
 		if o.Problem != nil {
-			return fmt.Errorf("traffic %s: %w", w.group.Name, s.problem(o.Problem))
+			return measure.Epoch{}, fmt.Errorf("traffic %s: %w", w.group.Name, st.problem(o.Problem))
 		}
-		k := outcomeOf(o.Fate, o.Endpoint, w.group.To)
+		k := outcomeOf(o.Fate, o.Endpoint, to)
 		if _, ok := shares[k]; !ok {
 			order = append(order, k)
 		}
@@ -54,16 +169,7 @@ func (w *observer) epoch(s *Subject, now time.Duration) error {
 	for _, k := range order {
 		cells = append(cells, measure.Cell{Outcome: k, Share: shares[k].Rat()})
 	}
-	name := ""
-	if now > 0 {
-		name = "from " + now.String()
-	}
-	e, err := measure.NewEpoch(name, cells)
-	if err != nil {
-		return err
-	}
-	w.tallies = append(w.tallies, measure.NewTally(e))
-	return nil
+	return measure.NewEpoch(name, cells)
 }
 
 // outcomeOf names where a first packet ended. One that no rule translated ended where it was sent.
@@ -81,7 +187,7 @@ func outcomeOf(f datapath.Fate, endpoint, to netip.AddrPort) measure.Outcome {
 }
 
 // see notes one connection. What counts for shares is a draw, or the one outcome where there is no choice.
-func (w *observer) see(f traffic.Flow, o replay.Outcome, drew bool) {
+func (w *observer) see(now time.Duration, f traffic.Flow, st *site, o replay.Outcome, drew bool, known map[target]bool) {
 	w.results[o.Result]++
 	if w.first[o.Result] == "" {
 		w.first[o.Result] = fmt.Sprintf("connection %d, %s to %s at %s", f.ID, f.Src, f.Dst, f.At)
@@ -89,13 +195,81 @@ func (w *observer) see(f traffic.Flow, o replay.Outcome, drew bool) {
 			w.first[o.Result] += ": " + o.Reason
 		}
 	}
-	k := outcomeOf(o.First.Fate, o.Endpoint, w.group.To)
-	t := w.tallies[len(w.tallies)-1]
-	if drew || t.Epoch.Possible() == 1 && t.Epoch.Cells[0].Outcome == k {
-		t.AddOutcome(k)
-		return
+	w.ends = append(w.ends, ending{f.At, o.Result})
+	w.rules.Add(int64(o.First.Work.Rules))
+	if o.Result == replay.Answered {
+		w.connect.AddDuration(now - f.At)
+		w.answered(now, f, st, o, drew, known)
+	} else {
+		w.fails(f.At)
+	}
+	k := measure.Timeout()
+	if st != nil {
+		w.nodes[st.index]++
+		k = outcomeOf(o.First.Fate, o.Endpoint, f.Dst)
+		if t := w.now[st.index]; t != nil && !st.lost && (drew || st.Mode != service.ModeIPVS && t.Epoch.Possible() == 1 && t.Epoch.Cells[0].Outcome == k) {
+			t.AddOutcome(k)
+			return
+		}
 	}
 	w.settled[k]++
+}
+
+// answered notes where a connection went, and whether its client had been there before.
+func (w *observer) answered(now time.Duration, f traffic.Flow, st *site, o replay.Outcome, drew bool, known map[target]bool) {
+	k := measure.Backend(o.Endpoint)
+	w.placed[k]++
+	if len(w.placed) == 1 && w.placed[k] == 1 {
+		w.served.first = now
+	}
+	w.served.last = now
+	if w.timeout == 0 {
+		return
+	}
+	m := w.clients[f.Src.Addr()]
+	if m == nil {
+		w.clients[f.Src.Addr()] = &memory1{k, now, st.index}
+		return
+	}
+	idle := now - m.at
+	switch {
+	case m.node != st.index || !known[target{m.to.Endpoint, w.group.Proto}]: // another node's memory, or the endpoint has gone
+	case idle < w.timeout && m.to == k:
+		w.affinity.kept++
+	case idle < w.timeout:
+		w.affinity.broken++
+		if w.firstBroken == "" {
+			w.firstBroken = fmt.Sprintf("%s went to %s at %s and to %s %s later", f.Src.Addr(), m.to, m.at, k, idle)
+		}
+	case idle > w.timeout+2*time.Second:
+		w.affinity.after++
+		if m.to != k {
+			w.affinity.moved++
+		}
+		if !drew && st.Mode != service.ModeIPVS {
+			w.affinity.stuck++
+		}
+	}
+	*m = memory1{k, now, st.index}
+}
+
+// fails notes a failure's time.
+func (w *observer) fails(at time.Duration) {
+	if !w.failed.any {
+		w.failed.any, w.failed.first = true, at
+	}
+	w.failed.last = max(w.failed.last, at)
+}
+
+// asked notes one request; why says what went wrong, "" for an answer.
+func (w *observer) asked(now time.Duration, l *link, why string) {
+	w.requests++
+	if why != "" {
+		w.unanswered++
+		w.fails(now)
+		return
+	}
+	w.asking[l.outcome]++
 }
 
 func (w *observer) totals() report.Traffic {
@@ -104,75 +278,8 @@ func (w *observer) totals() report.Traffic {
 		Rejected: w.results[replay.Refused] + w.results[replay.Unreachable],
 	}
 	t.Connections = t.Answered + t.Dropped + t.Rejected
+	t.Requests, t.Failed = w.requests, w.unanswered
 	return t
-}
-
-// judge answers one check.
-func (e *engine) judge(c *scenario.Check, plan check.Plan) (check.Result, error) {
-	if c.Reachable != nil {
-		return e.observerOf(c.Reachable.Traffic.Value).reachable(c.Name, c.Reachable.Expect), nil
-	}
-	w := e.observerOf(c.Shares.Traffic.Value)
-	k := check.SharesCheck{Name: c.Name, Plan: plan, Margin: check.DefaultMargin()}
-	if c.Shares.Margin.Given {
-		k.Margin = c.Shares.Margin.Margin
-	}
-	switch c.Shares.Expect.Kind {
-	case "uniform":
-		u := check.Uniform()
-		k.Expect = &u
-	case "each":
-		var list []check.Weight
-		for _, x := range c.Shares.Expect.Each {
-			list = append(list, check.Weight{Outcome: measure.Backend(x.Endpoint.AddrPort), Weight: x.Share.Rat})
-		}
-		x, err := check.Explicit(list)
-		if err != nil {
-			return check.Result{}, e.scenario.Errorf(c.Shares.At, "%v", err)
-		}
-		k.Expect = &x
-	}
-	r, err := k.Check(w.tallies)
-	if n := w.settledCount(); err == nil && n > 0 {
-		r.Reason += fmt.Sprintf("; %d more connections were placed by state and drew nothing", n)
-	}
-	return r, err
-}
-
-func (w *observer) settledCount() (n int64) {
-	for _, c := range w.settled {
-		n += c
-	}
-	return n
-}
-
-// reachable holds every connection's end against the expected one. There is no chance in it.
-func (w *observer) reachable(name, expect string) check.Result {
-	t := w.totals()
-	r := check.Result{Name: name, N: t.Connections, Verdict: check.Pass}
-	want := map[string][]replay.Result{
-		"answered": {replay.Answered}, "rejected": {replay.Refused, replay.Unreachable}, "dropped": {replay.TimedOut},
-	}[expect]
-	var other int64
-	var first string
-	for i := range w.results {
-		if !slices.Contains(want, replay.Result(i)) && w.results[i] > 0 {
-			other += w.results[i]
-			if first == "" {
-				first = replay.Result(i).String() + ": " + w.first[i]
-			}
-		}
-	}
-	switch {
-	case r.N == 0:
-		r.Verdict, r.Reason = check.Inconclusive, "there was no connection"
-	case other > 0:
-		r.Verdict = check.Fail
-		r.Reason = fmt.Sprintf("%d of %d connections were not %s; first %s", other, r.N, expect, first)
-	default:
-		r.Reason = fmt.Sprintf("all %d connections were %s", r.N, expect)
-	}
-	return r
 }
 
 // convert turns a check's result into its form in reports.

@@ -12,7 +12,7 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/check"
-	"github.com/svclab/svclab/sim/replay"
+	"github.com/svclab/svclab/sim/measure"
 	"github.com/svclab/svclab/sim/report"
 	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/seed"
@@ -67,16 +67,27 @@ type engine struct {
 	scenario *scenario.Scenario
 	options  ScenarioOptions
 	seed     uint64
-	subject  *Subject
-	world    *replay.World
+	subject  *Subject // of the first node
+	sites    []*site
+	api      apiState
 	groups   []traffic.Group
+	plans    []*plan     // one a group
 	watch    []*observer // one a group
 	pending  vtime.Queue[action]
+	sequence int             // of the last action that was planned
 	known    map[target]bool // endpoints that are or were there: true while they are
+	dead     map[netip.Addr]bool
+	cidrs    map[string][]netip.Prefix // by node
+	names    []string                  // of all nodes
 	source   drawing
 	done     int64
 	total    int64
-	checking bool // kube-proxy's next look at terminating servers is planned
+	extra    int64 // connections beyond those that the traffic plans
+
+	syncDelay *measure.Trend
+	syncs     *measure.Counter
+	moments   []report.Moment
+	given     []service.EndpointSlice // as the objects hold them: what events of endpoints change is not in it
 }
 
 // action is something that happens besides a new connection: an event, or a connection's end.
@@ -88,7 +99,10 @@ type target struct {
 }
 
 func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, error) {
-	e := &engine{scenario: sc, options: o, seed: sc.Spec.Seed, known: map[target]bool{}}
+	e := &engine{
+		scenario: sc, options: o, seed: sc.Spec.Seed, known: map[target]bool{}, dead: map[netip.Addr]bool{}, cidrs: map[string][]netip.Prefix{},
+		syncDelay: measure.NewDurations("sync_delay"), syncs: measure.NewCounter("syncs"),
+	}
 	if o.Seed != nil {
 		e.seed = *o.Seed
 	}
@@ -99,18 +113,24 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 	if e.groups, err = e.subject.groups(sc); err != nil {
 		return nil, err
 	}
-	e.world = &replay.World{Host: e.subject.Host, Node: e.subject.Node, Presence: e.presence}
-	if e.subject.IsDump() {
-		e.world.Presence = replay.Everywhere
-	}
 	e.source.keyed = seed.Root(e.seed).Keyed("picks")
-	e.subject.Node.SetSource(&e.source)
+	if err := e.makeSites(); err != nil {
+		return nil, err
+	}
+	e.api = apiState{e.subject.State.Services, e.subject.State.Slices}
+	e.given = e.api.slices
 	if err := o.Only.check(e.groups); err != nil {
 		return nil, err
 	}
+	e.learn()
 	for i := range e.groups {
+		p, err := e.planOf(&sc.Spec.Traffic[i], &e.groups[i])
+		if err != nil {
+			return nil, err
+		}
+		e.plans = append(e.plans, p)
 		e.total += o.Only.count(&e.groups[i])
-		e.watch = append(e.watch, newObserver(&e.groups[i]))
+		e.watch = append(e.watch, newObserver(&e.groups[i], p, len(e.sites)))
 	}
 	for i := range sc.Spec.Events {
 		ev := &sc.Spec.Events[i]
@@ -120,62 +140,70 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 		if err := e.checkEvent(ev); err != nil {
 			return nil, err
 		}
-		e.pending.Add(vtime.Key{At: ev.At.Duration, Flow: -1, Sequence: i}, func(now time.Duration) error { return e.event(now, ev) })
+		e.pending.Add(e.key(ev.At.Duration), func(now time.Duration) error { return e.event(now, ev) })
 	}
-	e.learn()
-	return e, e.newEpoch(0)
+	e.rebalance(0)
+	for _, st := range e.sites {
+		e.planCheck(st)
+	}
+	if err := e.newEpoch(0, nil); err != nil {
+		return nil, err
+	}
+	return e, e.checkChecks()
+}
+
+// key places an action that belongs to no connection.
+func (e *engine) key(at time.Duration) vtime.Key { return e.keyOf(at, -1) }
+
+// keyOf places an action of a connection.
+func (e *engine) keyOf(at time.Duration, flow int64) vtime.Key {
+	e.sequence++
+	return vtime.Key{At: at, Flow: flow, Sequence: e.sequence}
 }
 
 // run opens every connection in the order of time, with events and ends of connections in between.
 func (e *engine) run(ctx context.Context) error {
-	for f := range e.options.Only.of(e.groups, traffic.Flows(seed.Root(e.seed), e.groups)) {
-		if e.done&0x3ff == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if e.options.Progress != nil {
-				e.options.Progress(e.done, e.total)
-			}
+	steps := 0
+	due := func() error {
+		if steps++; steps&0x3ff != 1 {
+			return nil
 		}
-		if err := e.catchUp(f.At); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e.open(f)
+		if e.options.Progress != nil {
+			e.options.Progress(e.done, e.total)
+		}
+		return nil
+	}
+	for f := range e.options.Only.of(e.groups, traffic.Flows(seed.Root(e.seed), e.groups)) {
+		if err := due(); err != nil {
+			return err
+		}
+		if err := e.catchUp(f.At, due); err != nil {
+			return err
+		}
+		e.arrive(f)
 		e.done++
 	}
-	return e.catchUp(1<<63 - 1)
+	return e.catchUp(1<<63-1, due)
 }
 
 // catchUp does what is due up to and including a moment: changes of state come before connections of the same moment.
-func (e *engine) catchUp(to time.Duration) error {
+func (e *engine) catchUp(to time.Duration, due func() error) error {
 	for {
 		at, ok := e.pending.Peek()
 		if !ok || at > to {
 			return nil
+		}
+		if err := due(); err != nil {
+			return err
 		}
 		k, do, _ := e.pending.Next()
 		if err := do(k.At); err != nil {
 			return err
 		}
 	}
-}
-
-func (e *engine) open(f traffic.Flow) {
-	g, t := &e.groups[f.Group], &e.scenario.Spec.Traffic[f.Group]
-	e.source.at(uint64(f.Number))
-	o, c := e.world.Open(f.At, replay.Flow{Proto: g.Proto, Src: f.Src, Dst: f.Dst})
-	e.watch[f.Group].see(f, o, e.source.drew)
-	if c == nil || t.KeepOpen {
-		return
-	}
-	if t.Duration.Duration == 0 {
-		e.world.Close(f.At, c)
-		return
-	}
-	e.pending.Add(vtime.Key{At: f.At + t.Duration.Duration, Flow: f.Number}, func(now time.Duration) error {
-		e.world.Close(now, c)
-		return nil
-	})
 }
 
 // drawing is the chance of the connection that is being opened, from a stream of its own, and whether any was taken: ports
@@ -205,42 +233,16 @@ func (d *drawing) Intn(n int) int {
 // Port draws a port for NAT.
 func (d *drawing) Port(n int) int { return d.keyed.Intn(n) }
 
-// presence says what stands at an address: endpoints answer as long as they are there.
-func (e *engine) presence(at netip.AddrPort, proto packet.Protocol) replay.Presence {
-	here, known := e.known[target{at, proto}]
-	switch {
-	case here:
-		return replay.Listening
-	case !known && e.subject.Host.IsNode(at.Addr()):
-		return replay.Closed
-	}
-	return replay.Absent
-}
-
-// learn takes over which endpoints there are.
-func (e *engine) learn() {
-	for k := range e.known {
-		e.known[k] = false
-	}
-	for _, sl := range e.subject.State.Slices {
-		for _, p := range sl.Ports {
-			for _, x := range sl.Endpoints {
-				for _, a := range x.Addresses {
-					e.known[target{netip.AddrPortFrom(a, p.Port), p.Protocol}] = true
-				}
-			}
-		}
-	}
-}
-
-// newEpoch asks for the exact shares that new connections have from now on.
-func (e *engine) newEpoch(now time.Duration) error {
+// newEpoch asks for the exact shares that new connections have from now on, at one node or, with nil, at all.
+func (e *engine) newEpoch(now time.Duration, at *site) error {
 	for _, w := range e.watch {
-		if err := w.epoch(e.subject, now); err != nil {
+		if err := w.epoch(e.sites, at, now); err != nil {
 			return err
 		}
 	}
-	e.subject.Node.SetSource(&e.source)
+	for _, st := range e.sites {
+		st.Node.SetSource(&e.source)
+	}
 	return nil
 }
 
@@ -249,6 +251,7 @@ func (e *engine) report() (*report.Report, error) {
 		SchemaVersion: report.SchemaVersion, Kind: "Report", Scenario: e.scenario.Metadata.Name, Seed: e.seed, World: "replay",
 		Checks: []report.Check{}, Traffic: []report.Traffic{}, Warnings: e.subject.Warnings,
 	}
+	metrics := e.metrics()
 	plan := check.NewPlan(e.chancy())
 	if plan.Rerun = e.options.Rerun; plan.Rerun > 0 {
 		r.RiskSum = report.Num(plan.RiskSum())
@@ -257,7 +260,7 @@ func (e *engine) report() (*report.Report, error) {
 	var results []check.Result
 	for i := range e.scenario.Spec.Checks {
 		c := &e.scenario.Spec.Checks[i]
-		res, err := e.judge(c, plan)
+		res, err := e.judge(c, plan, metrics)
 		if err != nil {
 			return nil, err
 		}
@@ -271,6 +274,7 @@ func (e *engine) report() (*report.Report, error) {
 	for _, w := range e.watch {
 		r.Traffic = append(r.Traffic, w.totals())
 	}
+	r.Timeline = e.moments
 	return r, nil
 }
 
@@ -292,18 +296,6 @@ func (e *engine) observerOf(name string) *observer {
 		}
 	}
 	panic("run: a check of a traffic that does not exist passed the reader: " + name)
-}
-
-// checkEvent finds an event that could change nothing.
-func (e *engine) checkEvent(ev *scenario.Event) error {
-	for _, sl := range e.subject.State.Slices {
-		for _, x := range sl.Endpoints {
-			if affects(ev.Endpoint, sl.Service, x) {
-				return nil
-			}
-		}
-	}
-	return e.scenario.Errorf(ev.Endpoint.At, "no EndpointSlice has an endpoint %s", ev.Endpoint.Address)
 }
 
 func affects(ev *scenario.EndpointEvent, of service.Name, x service.Endpoint) bool {

@@ -21,6 +21,18 @@ import (
 func subjectOf(sc *scenario.Scenario, files fs.FS, so ScenarioOptions) (*Subject, error) {
 	o := Options{Mode: service.Mode(sc.Spec.Mode), Node: sc.Spec.Node, Profile: sc.Spec.Profile, kernel: so.kernel, applied: so.applied}
 	var sources []input.Source
+	if p := sc.Spec.Proxy; p != nil {
+		o.without = p.Without
+	}
+	if k := sc.Spec.Kernel; k != nil {
+		o.max = k.ConntrackMax
+	}
+	if c := sc.Spec.Cluster; c != nil {
+		sources = made(c, sc.File)
+		if o.Node == "" {
+			o.Node = "node-1"
+		}
+	}
 	read := func(t scenario.Text) error {
 		data, err := fs.ReadFile(files, path.Clean(t.Value))
 		if err != nil {
@@ -49,7 +61,7 @@ func subjectOf(sc *scenario.Scenario, files fs.FS, so ScenarioOptions) (*Subject
 		sources = append(sources, input.Source{Name: fmt.Sprintf("%s: objects[%d]", sc.File, i), Data: x.YAML})
 	}
 	if len(sources) == 0 {
-		return nil, sc.Errorf(scenario.Pos{}, "there is nothing to load: no manifests, objects or nodes with rules")
+		return nil, sc.Errorf(scenario.Pos{}, "there is nothing to load: no manifests, objects, cluster or nodes with rules")
 	}
 	s, err := Load(sources, o)
 	if err != nil {
@@ -75,6 +87,7 @@ func (s *Subject) groups(sc *scenario.Scenario) ([]traffic.Group, error) {
 		t := &sc.Spec.Traffic[i]
 		g := traffic.Group{
 			Name: t.Name, Connections: t.Connections, Gap: t.Rate.Gap(), Poisson: t.Arrivals == "poisson", Start: t.Start.Duration,
+			Burst: t.Burst, On: t.On.Duration, Off: t.Off.Duration, Ports: t.Ports, Duration: t.Duration.Duration, Drawn: t.Lengths == "exponential",
 		}
 		var err error
 		if g.To, g.Proto, err = s.destination(sc, t); err != nil {
@@ -107,9 +120,11 @@ func (s *Subject) destination(sc *scenario.Scenario, t *scenario.Traffic) (netip
 	case "", "clusterIP":
 		a = p.ClusterIP
 	case "nodePort":
-		port = p.NodePort
+		if port = p.NodePort; port == 0 {
+			break
+		}
 		i := slices.IndexFunc(s.Host.NodeIPs, func(a netip.Addr) bool { return packet.FamilyOf(a) == f })
-		if port != 0 && i >= 0 {
+		if i >= 0 {
 			a = s.Host.NodeIPs[i]
 		}
 	case "externalIP":
@@ -174,13 +189,15 @@ func (s *Subject) servicePort(sc *scenario.Scenario, t *scenario.Traffic) (*serv
 // clients are the addresses that a traffic comes from.
 func (s *Subject) clients(sc *scenario.Scenario, t *scenario.Traffic, f packet.Family) ([]netip.Addr, error) {
 	switch from := t.From; {
-	case from.Pods > 0:
-		for _, p := range s.Host.PodCIDRs {
-			if packet.FamilyOf(p.Addr()) == f {
-				return s.take(sc, t, p, from.Pods)
-			}
+	case from.Endpoint.IsValid():
+		if packet.FamilyOf(from.Endpoint.Addr) != f {
+			return nil, sc.Errorf(t.From.At, "endpoint %s is not of the family of the destination", from.Endpoint)
 		}
-		return nil, sc.Errorf(t.From.At, "the node has no Pod CIDR of family %s for its Pods", f)
+		return []netip.Addr{from.Endpoint.Addr}, nil
+	case from.Pods > 0 && (sc.Spec.AllNodes || sc.Spec.Cluster != nil): // spread over the nodes later
+		return s.podClients(sc, t, f, 1)
+	case from.Pods > 0:
+		return s.podClients(sc, t, f, from.Pods)
 	case from.OtherPods > 0:
 		return s.take(sc, t, s.otherPods(f), from.OtherPods)
 	case from.External > 0:

@@ -27,22 +27,33 @@ type Options struct {
 
 	kernel  *datapath.Profile // in place of the named profile
 	applied func(datapath.Op) // told of every operation that changed the node; nil for nobody
+	max     int               // nf_conntrack_max; 0 for the profile's
+	without []string          // steps of kube-proxy that an older one did not have
 }
 
-func (o *Options) profile() (datapath.Profile, error) {
+func (o *Options) profile() (p datapath.Profile, err error) {
 	if o.kernel != nil {
-		return *o.kernel, nil
+		p = *o.kernel
+	} else if p, err = ProfileNamed(o.Profile); err != nil {
+		return p, err
 	}
-	return ProfileNamed(o.Profile)
+	if o.max > 0 {
+		p.ConntrackMax = o.max
+	}
+	return p, nil
 }
 
 // watchedHost is a model node that tells which operations changed it.
 type watchedHost struct {
 	kubeproxy.NodeHost
 	applied func(datapath.Op)
+	without []string
 }
 
 func (h watchedHost) Run(op datapath.Op) error {
+	if op = older(op, h.without); op == nil {
+		return nil
+	}
 	err := h.NodeHost.Run(op)
 	if err == nil && h.applied != nil {
 		h.applied(op)
@@ -51,7 +62,7 @@ func (h watchedHost) Run(op datapath.Op) error {
 }
 
 func (s *Subject) host() watchedHost {
-	return watchedHost{kubeproxy.NodeHost{Node: s.Node}, s.options.applied}
+	return watchedHost{kubeproxy.NodeHost{Node: s.Node}, s.options.applied, s.options.without}
 }
 
 // Subject is what inputs describe: a node loaded with rules, and what is known of the cluster around it.
@@ -156,8 +167,9 @@ func (s *Subject) start() error {
 
 // sync brings the node to the state, as kube-proxy does at a moment.
 func (s *Subject) sync(now time.Duration) error {
+	state := s.told()
 	for i, k := range s.proxiers {
-		r, err := k.Sync(now, s.State, s.host(), kubeproxy.Options{})
+		r, err := k.Sync(now, state, s.host(), kubeproxy.Options{})
 		if err == nil {
 			err = r.Err
 		}

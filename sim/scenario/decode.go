@@ -230,7 +230,9 @@ func (d *decoder) str(n *yaml.Node, what string) string {
 var (
 	truths = map[string]bool{"yes": true, "no": false, "on": true, "off": false, "y": true, "n": false, "true": true, "false": false}
 	octal  = regexp.MustCompile(`^0[0-7]+$`)
-	number = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	// nodeName is a name that no address and no number looks like.
+	nodeName = regexp.MustCompile(`^[a-z]([-a-z0-9.]*[a-z0-9])?$`)
+	number   = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 )
 
 func (d *decoder) boolean(n *yaml.Node, v reflect.Value, what string) {
@@ -293,7 +295,9 @@ func (d *decoder) expect(n *yaml.Node, e *Expect) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		var x Each
-		if err := x.Endpoint.parse(key.Value); err != nil {
+		if nodeName.MatchString(key.Value) {
+			x.Node = key.Value
+		} else if err := x.Endpoint.parse(key.Value); err != nil {
 			d.fail(key, "", "expect: %v", err)
 		}
 		d.value(val, reflect.ValueOf(&x.Share).Elem(), key.Value)

@@ -134,6 +134,7 @@ type Expect struct {
 // Each is the share of one endpoint.
 type Each struct {
 	Endpoint AddrPort
+	Node     string // of shares per node, in place of an endpoint
 	Share    Share
 }
 
