@@ -1,6 +1,7 @@
 package kubeproxy_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -91,3 +92,33 @@ type zeroes struct{}
 
 func (zeroes) Chance(uint32) bool { return true }
 func (zeroes) Intn(int) int       { return 0 }
+
+// A source range of one address is spelled with its length by kube-proxy and without by the kernel, so every sync deletes the entry
+// and adds it again; the source is allowed all the same.
+func TestIPVSRangeOfOneAddress(t *testing.T) {
+	one := func(l *ipvsLab, s *service.Service) {
+		s.LoadBalancerSourceRanges = []netip.Prefix{l.net("172.16.9.9", 32, 128)}
+	}
+	ipvsMatrix(t, one, func(l *ipvsLab) {
+		r, err := l.p.Sync(l.now, l.s, kubeproxy.NodeHost{Node: l.n}, kubeproxy.Options{})
+		if err != nil || r.Err != nil {
+			l.t.Fatal(err, r.Err)
+		}
+		del, add := 0, 0
+		for _, op := range r.Ops {
+			switch op.(type) {
+			case datapath.SetDel:
+				del++
+			case datapath.SetAdd:
+				add++
+			}
+		}
+		if del != 1 || add != 1 {
+			l.t.Errorf("%d deleted, %d added", del, add)
+		}
+		p := l.packet(l.at("172.16.9.9", 40000), l.at("203.0.113.30", 80), false)
+		if d := l.walk(&p); d.Fate != datapath.Forwarded {
+			l.t.Errorf("%s %s", d.Fate, d.Reason)
+		}
+	})
+}
