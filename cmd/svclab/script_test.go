@@ -7,11 +7,14 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/svclab/svclab/sim/box"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs in testdata/script")
 
 func TestMain(m *testing.M) {
+	box.Init()
 	testscript.Main(m, map[string]func(){"svclab": main})
 }
 
