@@ -65,7 +65,11 @@ func (r *rollout) step(now time.Duration) error {
 
 func (r *rollout) create(now time.Duration) error {
 	e, of := r.e, r.ev.Service.Value
-	node := e.names[r.created%len(e.names)]
+	names := e.names
+	if len(r.ev.On) > 0 {
+		names = r.ev.On
+	}
+	node := names[r.created%len(names)]
 	if r.ev.SameNode && len(r.old) > 0 {
 		node = r.old[0].node
 		if n := r.created - (r.want - len(r.old)); n > 0 && n < len(r.old) { // ahead of the old ones that are ended

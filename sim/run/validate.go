@@ -18,6 +18,11 @@ func (e *engine) checkEvent(ev *scenario.Event) error {
 	case ev.Scale != nil:
 		return e.hasSlices(ev.Scale.Service)
 	case ev.RollingUpdate != nil:
+		for _, n := range ev.RollingUpdate.On {
+			if e.cidrs[n] == nil {
+				return e.scenario.Errorf(ev.RollingUpdate.At, "there is no node %q; there is %s", n, strings.Join(e.names, ", "))
+			}
+		}
 		return e.hasSlices(ev.RollingUpdate.Service)
 	case ev.NodeLost != nil:
 		for _, n := range e.names {

@@ -50,6 +50,7 @@ type RollingUpdate struct {
 	ReadyAfter     Duration `yaml:"readyAfter" doc:"time from a new endpoint's creation to its being ready; 1s when absent"`
 	Termination    Duration `yaml:"termination" doc:"how long an old endpoint goes on serving while it terminates"`
 	SameNode       bool     `yaml:"sameNode" doc:"a new endpoint comes to the node of the one that it replaces"`
+	On             []string `yaml:"on" doc:"nodes that new endpoints come to by turns; every node when absent"`
 }
 
 // NodeLost takes a node away.
