@@ -22,6 +22,7 @@ type agent struct {
 	top                 Topology
 
 	responders [Node + 1]*box.Responder // by side
+	vs         *box.IPVS                // nil until it is used
 
 	mu      sync.Mutex
 	servers map[Backend]func() // what stops each
@@ -58,6 +59,7 @@ func newAgent(in *box.Inside) (map[string]box.Handler, error) {
 		"sets":      a.sets,
 		"counters":  a.counters,
 		"conntrack": a.conntrack,
+		"ipvs":      a.dumpIPVS,
 	}, nil
 }
 
@@ -112,6 +114,16 @@ func (a *agent) do(ctx context.Context, s *step) (note string, err error) {
 		_, err := a.node.DeleteConntrack(s.Deleted.Family, s.Deleted.match)
 		return "", err
 	}
+	switch s.Do {
+	case ipvsCommand, ipvsTimeouts:
+		v, err := a.ipvs()
+		if err == nil && s.Do == ipvsTimeouts {
+			err = v.SetTimeouts(s.Timeouts)
+		} else if err == nil {
+			err = v.Run(s.IPVS)
+		}
+		return "", err
+	}
 	if s.Argv[0] == "ipvsadm" {
 		if _, err := os.Stat("/proc/net/ip_vs"); err != nil {
 			return "", &box.MissingError{What: "IPVS", Reason: box.NoKernelFeature, Err: err, Mend: "sudo modprobe ip_vs, or use a kernel of its own"}
@@ -119,6 +131,31 @@ func (a *agent) do(ctx context.Context, s *step) (note string, err error) {
 	}
 	_, err = a.node.Run(ctx, box.Command{Argv: s.Argv, Stdin: s.Stdin})
 	return "", err
+}
+
+// ipvs opens the node's IPVS when it is first needed.
+func (a *agent) ipvs() (*box.IPVS, error) {
+	if a.vs == nil {
+		v, err := a.node.IPVS()
+		if err != nil {
+			return nil, err
+		}
+		a.vs = v
+	}
+	return a.vs, nil
+}
+
+// dumpIPVS answers with IPVS as the kernel has it.
+func (a *agent) dumpIPVS(_ context.Context, r *box.Request) error {
+	v, err := a.ipvs()
+	if err != nil {
+		return err
+	}
+	d, err := v.Dump()
+	if err != nil {
+		return err
+	}
+	return r.Answer(d)
 }
 
 // setSysctl sets a parameter of the node. What a namespace may not set stays as it is, which is no more than a note.

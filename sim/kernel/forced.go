@@ -229,13 +229,17 @@ func (f *forced) reply(p packet.Packet) {
 func (f *forced) answered() {
 	o := f.o
 	if o.Proto == packet.UDP {
-		f.reply(packet.Packet{LengthBytes: f.header() + 8})
+		f.reply(packet.Packet{LengthBytes: f.header() + 8 + f.line()})
 		return
 	}
 	f.reply(packet.Packet{TCPFlags: packet.SYN | packet.ACK, TCPMSS: 1460, LengthBytes: f.header() + 40})
 	f.request(packet.Packet{TCPFlags: packet.ACK, LengthBytes: f.header() + 32})
-	for range max(int(o.SegmentsIn)-1, 0) {
-		f.reply(packet.Packet{TCPFlags: packet.ACK | packet.PSH, LengthBytes: f.header() + 32})
+	for i := range max(int(o.SegmentsIn)-1, 0) {
+		p := packet.Packet{TCPFlags: packet.ACK | packet.PSH, LengthBytes: f.header() + 32}
+		if i == 0 {
+			p.LengthBytes += f.line()
+		}
+		f.reply(p)
 	}
 	for range max(int(o.SegmentsOut)-2, 0) {
 		f.request(packet.Packet{TCPFlags: packet.ACK, LengthBytes: f.header() + 32})
@@ -246,8 +250,12 @@ func (f *forced) answered() {
 		f.request(packet.Packet{TCPFlags: packet.ACK, LengthBytes: f.header() + 32})
 		return
 	}
-	f.request(packet.Packet{TCPFlags: packet.RST | packet.ACK, LengthBytes: f.header() + 20})
+	// The reset of a socket carries a time stamp, that of a host without one does not.
+	f.request(packet.Packet{TCPFlags: packet.RST | packet.ACK, LengthBytes: f.header() + 32})
 }
+
+// line is how long the backend's answer is: who it is and whom it saw.
+func (f *forced) line() uint32 { return uint32(len(f.o.Backend.String()) + len(f.o.Peer.String()) + 2) }
 
 // closed plays the refusal of a host on which nobody listens.
 func (f *forced) closed() {

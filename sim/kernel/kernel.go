@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/box"
 )
@@ -245,6 +246,16 @@ func (k *Kernel) Conntrack(ctx context.Context, f packet.Family) ([]box.Conntrac
 	var out []box.ConntrackEntry
 	err := k.call(ctx, "conntrack", inspectRequest{Family: f}, &out)
 	return out, err
+}
+
+// DumpIPVS is the node's IPVS as the kernel tells it, servers in the kernel's list order. The error is a box.MissingError where it
+// has none.
+func (k *Kernel) DumpIPVS(ctx context.Context) (*ipvs.Dump, error) {
+	var d ipvs.Dump
+	if err := k.call(ctx, "ipvs", nil, &d); err != nil {
+		return nil, err
+	}
+	return &d, nil
 }
 
 // VehicleStatus is one line of `svclab doctor`.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -21,6 +22,9 @@ type step struct {
 	Key     string // sysctl
 	Value   string
 	Deleted conntrackFilter
+
+	IPVS     ipvs.Command
+	Timeouts ipvs.Timeouts
 }
 
 type action uint8
@@ -33,6 +37,8 @@ const (
 	linkDelete
 	sysctl
 	conntrackDelete
+	ipvsCommand
+	ipvsTimeouts
 )
 
 // conntrackFilter is datapath.ConntrackDelete in a form that travels.
@@ -73,7 +79,13 @@ func steps(ops []datapath.Op, v datapath.Variant, chunked bool) ([]step, error) 
 		case datapath.ConntrackDelete:
 			s.Do = conntrackDelete
 			s.Deleted = conntrackFilter{Family: o.Family, Proto: o.Proto, OrigSrc: o.OrigSrc, OrigDst: o.OrigDst, ReplySrc: o.ReplySrc}
+		case datapath.IPVSTimeouts:
+			s.Do, s.Timeouts = ipvsTimeouts, o.Timeouts
 		default:
+			if c, ok := ipvsOf(op); ok {
+				s.Do, s.IPVS = ipvsCommand, c
+				break
+			}
 			argv, err := command(op)
 			if err != nil {
 				return nil, &datapath.OpError{Index: i, Op: op, Err: err}
@@ -86,6 +98,28 @@ func steps(ops []datapath.Op, v datapath.Variant, chunked bool) ([]step, error) 
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// ipvsOf is an operation on IPVS as a command.
+func ipvsOf(op datapath.Op) (ipvs.Command, bool) {
+	key := func(k ipvs.ServiceKey) ipvs.ServiceConfig { return ipvs.ServiceConfig{Key: k} }
+	switch o := op.(type) {
+	case datapath.IPVSServiceAdd:
+		return ipvs.Command{Op: ipvs.ServiceAdd, Service: o.Service}, true
+	case datapath.IPVSServiceEdit:
+		return ipvs.Command{Op: ipvs.ServiceEdit, Service: o.Service}, true
+	case datapath.IPVSServiceDelete:
+		return ipvs.Command{Op: ipvs.ServiceDelete, Service: key(o.Key)}, true
+	case datapath.IPVSDestinationAdd:
+		return ipvs.Command{Op: ipvs.ServerAdd, Service: key(o.Key), Server: o.Destination}, true
+	case datapath.IPVSDestinationEdit:
+		return ipvs.Command{Op: ipvs.ServerEdit, Service: key(o.Key), Server: o.Destination}, true
+	case datapath.IPVSDestinationDelete:
+		return ipvs.Command{Op: ipvs.ServerDelete, Service: key(o.Key), Server: ipvs.DestinationConfig{Addr: o.Server}}, true
+	case datapath.IPVSFlush:
+		return ipvs.Command{Op: ipvs.Clear}, true
+	}
+	return ipvs.Command{}, false
 }
 
 // Scripted is an operation that gives its program a standard input. Operations that this package does not know by type are
