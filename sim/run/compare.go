@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/svclab/svclab/datapath"
@@ -57,9 +58,10 @@ type comparison struct {
 	ops      []datapath.Op // not yet given to the kernel
 	kernel   *kernel.Kernel
 	top      kernel.Topology
-	begun    time.Time // when the kernel's rules were there
-	serial   bool      // what one connection meets depends on those before it: one at a time
-	paced    bool      // time matters: connections start when the scenario says
+	begun    time.Time     // when the kernel's rules were there
+	shift    time.Duration // how far the model's clock is ahead of the kernel's
+	serial   bool          // what one connection meets depends on those before it: one at a time
+	paced    bool          // time matters: connections start when the scenario says
 	watchers []*witness
 	last     map[client]measure.Outcome // how each client's last connection ended
 	forcer   kernel.Forcer
@@ -81,6 +83,9 @@ func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareO
 		c.variant = datapath.Legacy
 	}
 	if err := c.model(sc, files, box.KernelRelease()); err != nil {
+		if m, missing := box.Missing(err); missing {
+			return notCompared(sc, o, c.variant, m), m
+		}
 		var walked *datapath.NotWalkedError
 		if errors.As(err, &walked) { // the kernel could, the model cannot
 			return notCompared(sc, o, c.variant, err), &box.MissingError{What: "compare", Reason: notModelled, Err: err}
@@ -118,11 +123,17 @@ func (c *comparison) model(sc *scenario.Scenario, files fs.FS, release string) e
 		return err
 	}
 	c.engine = e
+	if n := len(e.sites); n > 1 {
+		return &box.MissingError{What: "compare", Reason: severalNodes, Err: fmt.Errorf("the scenario models %d", n)}
+	}
 	return c.network()
 }
 
-// notModelled is why a kernel has nothing to be compared with.
-const notModelled box.Reason = "the model does not walk these rules"
+// Why a kernel has nothing to be compared with.
+const (
+	notModelled  box.Reason = "the model does not walk these rules"
+	severalNodes box.Reason = "a kernel world has one node with rules"
+)
 
 // notCompared is the report of a run for which there was no kernel.
 func notCompared(sc *scenario.Scenario, o CompareOptions, v datapath.Variant, why error) *report.Report {
@@ -147,6 +158,7 @@ func notCompared(sc *scenario.Scenario, o CompareOptions, v datapath.Variant, wh
 func (c *comparison) network() error {
 	s := c.subject
 	c.top = kernel.TopologyOf(s.Host, &s.State)
+	c.serial = len(s.Node.IPVS.Services()) > 0
 	for i := range c.groups {
 		w, err := c.newWitness(i)
 		if err != nil {
@@ -256,36 +268,85 @@ func (c *comparison) perform(ctx context.Context) error {
 // load gives the kernel the operations that the model has had since it was loaded last.
 func (c *comparison) load(ctx context.Context) error {
 	ops := c.ops
-	c.ops = nil
+	if c.ops = nil; len(ops) == 0 {
+		return nil
+	}
 	if c.opt.plant != nil {
 		for i, op := range ops {
 			ops[i] = c.opt.plant(op)
 		}
 	}
-	return c.kernel.Apply(ctx, ops)
+	if err := c.kernel.Apply(ctx, ops); err != nil {
+		return err
+	}
+	if n := c.kernel.Notes(); len(n) > 0 && c.scenario.Spec.Kernel != nil {
+		for _, n := range n {
+			for _, set := range c.scenario.Spec.Kernel.Sysctls {
+				if key, _, _ := strings.Cut(set.Value, "="); strings.Contains(n.Op, strings.TrimSpace(key)) {
+					return &box.MissingError{What: n.Op, Reason: box.NoKernelFeature, Err: errors.New(n.Text), Mend: "use a kernel of its own: --kernel uml"}
+				}
+			}
+		}
+	}
+	return nil
 }
 
-// happen lets an event change model and kernel at once.
+// happen lets what is due change model and kernel at once. The model's clock jumps to its time, and goes on from there as fast as
+// the kernel's: where the scenario is not paced, the kernel is spared the time in between.
 func (c *comparison) happen(ctx context.Context, at time.Duration) error {
+	if c.paced {
+		if err := sleep(ctx, at-c.now()); err != nil {
+			return err
+		}
+	}
+	c.shift += max(0, at-c.now())
 	_, do, _ := c.pending.Next()
-	now := time.Since(c.begun)
-	if err := do(now); err != nil {
+	if err := do(at); err != nil {
 		return err
 	}
 	if err := c.load(ctx); err != nil {
 		return err
 	}
-	backends := kernel.TopologyOf(c.subject.Host, &c.subject.State).Backends
-	if err := c.kernel.SetBackends(ctx, backends); err != nil {
-		return err
+	if b := c.backends(); !slices.Equal(b, c.top.Backends) {
+		if err := c.kernel.SetBackends(ctx, b); err != nil {
+			return err
+		}
+		c.top.Backends = b
 	}
-	c.top.Backends = backends
+	c.forcer.Node = c.subject.Node
 	for _, w := range c.watchers {
-		if err := c.epoch(w, now); err != nil {
+		if err := c.epoch(w, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// now is the model's time.
+func (c *comparison) now() time.Duration { return time.Since(c.begun) + c.shift }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// backends are the sockets that answer at the moment: those of every endpoint that lives.
+func (c *comparison) backends() []kernel.Backend {
+	if c.subject.IsDump() {
+		return c.top.Backends
+	}
+	s := c.subject.State
+	s.Slices = c.api.slices
+	return slices.DeleteFunc(kernel.TopologyOf(c.subject.Host, &s).Backends, func(b kernel.Backend) bool { return c.dead[b.Addr.Addr()] })
 }
 
 // flows are the connections to open, with their numbers.

@@ -94,7 +94,7 @@ func (s *stretch) send(ctx context.Context, flows []kernel.Flow, o kernel.RunOpt
 			c.options.Progress(c.opened+int64(done), total)
 		}
 	}
-	base := time.Since(c.begun)
+	base := c.now()
 	log, err := c.kernel.Run(ctx, flows, o)
 	if e := s.wait(); e != nil && err == nil {
 		err = e

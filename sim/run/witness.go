@@ -21,6 +21,7 @@ import (
 // witness holds what a kernel did with the connections of one traffic against what the model says of them.
 type witness struct {
 	group   *traffic.Group
+	probe   netip.Addr // a client that no list remembers
 	service string
 	quiet   bool  // the model says that some are answered by nobody
 	left    int64 // connections of the scenario that were not opened
@@ -57,7 +58,7 @@ var (
 
 func (c *comparison) newWitness(i int) (*witness, error) {
 	g := &c.groups[i]
-	w := &witness{group: g, service: c.scenario.Spec.Traffic[i].To.Service.Value}
+	w := &witness{group: g, probe: c.plans[i].probe, service: c.scenario.Spec.Traffic[i].To.Service.Value}
 	if w.service == "" {
 		w.service = c.subject.serviceAt(g.To)
 	}
@@ -72,7 +73,7 @@ func (c *comparison) newWitness(i int) (*witness, error) {
 
 // outcomes asks the model what can become of a client's next connection.
 func (c *comparison) outcomes(w *witness, now time.Duration) ([]share.Outcome, error) {
-	src := netip.AddrPortFrom(w.group.Clients[0], 1024) // below the ports that the rig uses
+	src := netip.AddrPortFrom(w.probe, 1024) // below the ports that the rig uses
 	out, err := share.Of(c.subject.Node, now, c.subject.Host.Ingress(src.Addr()), replay.FirstPacket(w.group.Proto, src, w.group.To))
 	if err != nil {
 		return nil, fmt.Errorf("traffic %s: %w", w.group.Name, err)
@@ -109,6 +110,7 @@ func (c *comparison) epoch(w *witness, now time.Duration) error {
 	if err != nil {
 		return err
 	}
+	w.quiet = false
 	var cells []measure.Cell
 	index := map[measure.Outcome]int{}
 	for _, o := range out {
