@@ -1,135 +1,44 @@
 package datapath
 
 import (
-	"fmt"
-	"strings"
+	"errors"
 
 	"github.com/svclab/svclab/datapath/conntrack"
 	"github.com/svclab/svclab/datapath/iptables"
+	"github.com/svclab/svclab/datapath/nftables"
 	"github.com/svclab/svclab/datapath/packet"
-	"github.com/svclab/svclab/datapath/route"
 )
 
-// Apply carries out operations in order, as a kernel would when it is given their commands. It stops at the first that
-// fails, with an OpError; that one has changed nothing, those before it stay.
+// Apply carries out operations in order, as a kernel would when it is given their commands, and makes the rules they change
+// ready to walk. It stops at the first that fails, with an OpError; that one has changed nothing, those before it stay.
 func (n *Node) Apply(ops ...Op) error {
-	var dirty [2]bool
 	for i, o := range ops {
-		f, err := n.apply(o)
-		if err != nil {
-			_ = n.relink(dirty)
-			return &OpError{Index: i, Op: o, Err: err}
-		}
-		switch f {
-		case packet.IPv4:
-			dirty[0] = true
-		case packet.IPv6:
-			dirty[1] = true
+		if err := n.apply(o); err != nil {
+			return errors.Join(&OpError{Index: i, Op: o, Err: err}, n.relink())
 		}
 	}
-	return n.relink(dirty)
+	return n.relink()
 }
 
-// apply carries out one operation and says which family's rules it changed, 0 for none.
-func (n *Node) apply(o Op) (packet.Family, error) {
+func (n *Node) apply(o Op) error {
 	switch o := o.(type) {
-	case IPTablesRestore:
-		return o.Family, n.changeRules(o.Family, func(rs *iptables.Ruleset) error {
-			return rs.Restore("<stdin>", o.Text, iptables.RestoreOptions{NoFlush: o.NoFlush, Counters: o.Counters, Table: o.Table})
-		})
-	case IPTablesExec:
-		return o.Family, n.changeRules(o.Family, func(rs *iptables.Ruleset) error { return rs.Exec(o.Args) })
-	case LinkAdd:
-		n.Routes.AddInterface(route.Interface{Name: o.Interface, NoARP: true})
-	case LinkDelete:
-		if !n.Routes.DeleteInterface(o.Interface) {
-			return 0, fmt.Errorf("cannot find device %q", o.Interface)
-		}
-	case AddressAdd:
-		n.Routes.AddInterface(route.Interface{Name: o.Interface, NoARP: true})
-		if !n.Routes.AddAddress(o.Interface, o.Prefix) {
-			return 0, fmt.Errorf("%s is on %s already", o.Prefix, o.Interface)
-		}
-	case AddressDelete:
-		if !n.Routes.DeleteAddress(o.Interface, o.Prefix) {
-			return 0, fmt.Errorf("%s is not on %s", o.Prefix, o.Interface)
-		}
-	case Sysctl:
-		return 0, n.sysctl(o)
-	case SetOp:
-		return 0, n.Sets.Exec(n.now, SetArgs(o))
-	case SetCommands:
-		return 0, n.Sets.Restore(n.now, "<stdin>", o.Text)
-	case IPVSServiceAdd:
-		return 0, n.IPVS.AddService(o.Service)
-	case IPVSServiceEdit:
-		return 0, n.IPVS.EditService(o.Service)
-	case IPVSServiceDelete:
-		return 0, n.IPVS.DeleteService(o.Key)
-	case IPVSDestinationAdd:
-		return 0, n.IPVS.AddDestination(o.Key, o.Destination)
-	case IPVSDestinationEdit:
-		return 0, n.IPVS.EditDestination(o.Key, o.Destination)
-	case IPVSDestinationDelete:
-		return 0, n.IPVS.DeleteDestination(o.Key, o.Server)
-	case IPVSTimeouts:
-		return 0, n.IPVS.SetTimeouts(o.Timeouts)
-	case IPVSFlush:
-		n.IPVS.Flush()
-	case NFTRun:
-		return 0, n.nft(o)
 	case ConntrackDelete:
 		n.Conns.Delete(o.Matches, n.walk.Journal)
-	default:
-		return 0, &UnsupportedOpError{Op: o}
+		return nil
+	case NFTRun:
+		return n.refuseNFT(o)
 	}
-	return 0, nil
-}
-
-// changeRules runs a change on a copy of a family's rule set and keeps the copy if the change succeeds.
-func (n *Node) changeRules(f packet.Family, change func(*iptables.Ruleset) error) error {
-	fam := n.family(f)
-	next := fam.rules.Clone()
-	if err := change(next); err != nil {
+	if err := n.Program.Apply(o); err != nil {
 		return err
 	}
-	fam.rules = next
-	return nil
-}
-
-// relink links the rule sets that changed, keeping counters and match state as the profile's iptables variant does.
-func (n *Node) relink(dirty [2]bool) error {
-	for i, f := range [...]packet.Family{packet.IPv4, packet.IPv6} {
-		if dirty[i] {
-			if err := n.link(f); err != nil {
-				return err
-			}
-		}
+	if s, ok := o.(Sysctl); ok {
+		n.obey(s)
 	}
 	return nil
 }
 
-func (n *Node) link(f packet.Family) error {
-	fam := n.family(f)
-	var l *iptables.Linked
-	var err error
-	if fam.linked == nil {
-		l, err = iptables.Link(fam.rules, iptables.LinkEnv{
-			HZ: n.Profile.HZ, NFT: n.Profile.IPTables == NFT, Recent: n.recent, Limits: n.limits, HasSet: n.Sets.Has,
-		})
-	} else {
-		l, err = iptables.Relink(fam.linked, fam.rules)
-	}
-	if err != nil {
-		fam.rules = fam.walked
-		return err
-	}
-	fam.linked, fam.walked, fam.tracking = l, fam.rules, l.NeedsConntrack()
-	return nil
-}
-
-// sysctl sets a kernel parameter. Those that change what packets meet are modelled; the rest of net.* is kept and has no effect.
-func (n *Node) sysctl(o Sysctl) error {
+// obey lets a kernel parameter take effect where it changes what packets meet; others of net.* are kept and have none.
+func (n *Node) obey(o Sysctl) {
 	on := o.Value != "0"
 	switch o.Key {
 	case "net.ipv4.conf.all.route_localnet":
@@ -138,16 +47,52 @@ func (n *Node) sysctl(o Sysctl) error {
 		n.Profile.IPForward = on
 	case "net.netfilter.nf_conntrack_tcp_be_liberal":
 		n.Profile.TCPBeLiberal = on
-	default:
-		if strings.HasPrefix(o.Key, "net.ipv4.vs.") {
-			if err := n.IPVS.SetSysctl(o.Key, o.Value); err != nil {
-				return err
-			}
-		} else if !strings.HasPrefix(o.Key, "net.") {
-			return fmt.Errorf("sysctl %q: no such key", o.Key)
+	}
+}
+
+// refuseNFT takes transactions that leave no table behind, as a clean-up does. A node has no nftables rules, since its walk
+// would pass them over.
+func (n *Node) refuseNFT(o NFTRun) error {
+	var rs nftables.Ruleset
+	if err := rs.Run("<stdin>", o.Text); err != nil {
+		return err
+	}
+	if len(rs.Tables()) > 0 {
+		return &NotWalkedError{What: "nftables"}
+	}
+	return nil
+}
+
+// relink makes the rule sets that changed ready to walk, keeping counters and match state as the profile's iptables variant
+// does. One that does not link is given up for the one before.
+func (n *Node) relink() error {
+	for i := range n.families {
+		if n.families[i].walked == n.rules[i] {
+			continue
+		}
+		if err := n.link(i); err != nil {
+			n.rules[i] = n.families[i].walked
+			return err
 		}
 	}
-	n.sysctls[o.Key] = o.Value
+	return nil
+}
+
+func (n *Node) link(i int) error {
+	fam := &n.families[i]
+	var l *iptables.Linked
+	var err error
+	if fam.linked == nil {
+		l, err = iptables.Link(n.rules[i], iptables.LinkEnv{
+			HZ: n.Profile.HZ, NFT: n.Profile.IPTables == NFT, Recent: n.recent, Limits: n.limits, HasSet: n.Sets.Has,
+		})
+	} else {
+		l, err = iptables.Relink(fam.linked, n.rules[i])
+	}
+	if err != nil {
+		return err
+	}
+	fam.linked, fam.walked, fam.tracking = l, n.rules[i], l.NeedsConntrack()
 	return nil
 }
 

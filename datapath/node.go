@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath/conntrack"
-	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/journal"
@@ -14,14 +13,12 @@ import (
 	"github.com/svclab/svclab/datapath/route"
 )
 
-// Node is one Linux node: rule sets, connections, sets, addresses and routes, and the walk of packets through them. One
+// Node is one Linux node: a Program, the connections that packets leave behind, and the walk of packets through them. One
 // goroutine owns a Node; it calls Advance before each event.
 type Node struct {
+	*Program
 	Profile Profile
-	Routes  *route.Table
 	Conns   *conntrack.Table
-	IPVS    *ipvs.Table
-	Sets    *ipset.Store
 
 	families [2]family // IPv4, IPv6
 	recent   *iptables.RecentStore
@@ -32,13 +29,10 @@ type Node struct {
 	// answering is true while the node sends an answer of its own: answers are not answered.
 	answering bool
 	taken     ipvs.Result // what IPVS said of the packet it took over last
-	sysctls   map[string]string
-	now       time.Duration // of the last Advance
 }
 
-// family is the part of a node that exists once for each IP version.
+// family is the part of a node that exists once for each IP version: its rules made ready to walk.
 type family struct {
-	rules    *iptables.Ruleset
 	linked   *iptables.Linked
 	walked   *iptables.Ruleset // what linked was made from
 	tracking bool              // connection tracking is active: some rule needs it
@@ -48,46 +42,31 @@ type family struct {
 // before the first packet.
 func NewNode(p Profile, routes *route.Table) *Node {
 	n := &Node{
+		Program: NewProgram(routes, p.IPVS),
 		Profile: p,
-		Routes:  routes,
 		Conns: conntrack.NewTable(conntrack.Config{
 			Max: p.ConntrackMax, TCPLoose: p.TCPLoose, TCPBeLiberal: p.TCPBeLiberal, TimeWaitReuse: p.TimeWaitReuse,
 		}),
-		IPVS:    ipvs.NewTable(p.IPVS),
-		Sets:    ipset.NewStore(),
-		recent:  iptables.NewRecentStore(),
-		limits:  iptables.NewHashLimitStore(),
-		sysctls: map[string]string{},
+		recent: iptables.NewRecentStore(),
+		limits: iptables.NewHashLimitStore(),
 	}
 	n.walk.Route = routes
 	n.walk.IPVS = n.IPVS
 	n.walk.Sets = n.Sets
-	n.Sets.InUse = func(name string) bool {
-		return n.families[0].rules.UsesSet(name) || n.families[1].rules.UsesSet(name)
-	}
 	n.IPVS.Dropped = func(t packet.Tuple) {
 		if c, _ := n.Conns.Lookup(n.IPVS.Now(), t); c != nil {
 			n.Conns.Kill(c, n.walk.Journal)
 		}
 	}
-	for i, f := range [...]packet.Family{packet.IPv4, packet.IPv6} {
-		n.families[i].rules = iptables.NewRuleset(f)
-		if err := n.link(f); err != nil {
+	for i := range n.families {
+		if err := n.link(i); err != nil {
 			panic("datapath: an empty rule set does not link: " + err.Error())
 		}
 	}
 	return n
 }
 
-func (n *Node) family(f packet.Family) *family {
-	if f == packet.IPv6 {
-		return &n.families[1]
-	}
-	return &n.families[0]
-}
-
-// Rules returns a family's rule set. The caller must not change it.
-func (n *Node) Rules(f packet.Family) *iptables.Ruleset { return n.family(f).rules }
+func (n *Node) family(f packet.Family) *family { return &n.families[index(f)] }
 
 // Linked returns a family's linked rule set with its live counters.
 func (n *Node) Linked(f packet.Family) *iptables.Linked { return n.family(f).linked }
@@ -107,13 +86,9 @@ func (n *Node) SetTrace(t *netfilter.Trace) { n.walk.Trace = t }
 
 // Advance moves virtual time to now, running every timer on the way. Expiry changes what later packets meet.
 func (n *Node) Advance(now time.Duration) {
-	n.now = max(n.now, now)
 	n.Conns.Advance(now, n.walk.Journal)
 	n.IPVS.Advance(now)
 }
-
-// Sysctl returns the value that an operation gave a kernel parameter, "" where none did.
-func (n *Node) Sysctl(key string) string { return n.sysctls[key] }
 
 // Undo runs f and takes back every change that packets made to the node meanwhile. It nests.
 func (n *Node) Undo(f func()) {

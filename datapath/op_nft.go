@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"github.com/svclab/svclab/datapath/nftables"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -19,17 +18,4 @@ type NotWalkedError struct{ What string }
 
 func (e *NotWalkedError) Error() string {
 	return e.What + " rules are printed but not walked yet: rules and sync know them, trace, explain and run do not"
-}
-
-// nft takes transactions that leave no table behind, as a clean-up does. A node has no nftables rules, since its walk would
-// pass them over.
-func (n *Node) nft(o NFTRun) error {
-	var rs nftables.Ruleset
-	if err := rs.Run("<stdin>", o.Text); err != nil {
-		return err
-	}
-	if len(rs.Tables()) > 0 {
-		return &NotWalkedError{What: "nftables"}
-	}
-	return nil
 }

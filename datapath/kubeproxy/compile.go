@@ -36,5 +36,5 @@ func Compile(s service.State, mode service.Mode, f packet.Family, profile datapa
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules[f], Log: append(start.Log, r.Log...), host: h}, nil
+	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules(f), Log: append(start.Log, r.Log...), host: h}, nil
 }

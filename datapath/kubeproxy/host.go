@@ -4,10 +4,8 @@ import (
 	"strings"
 
 	"github.com/svclab/svclab/datapath"
-	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/ipvs"
-	"github.com/svclab/svclab/datapath/nftables"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/datapath/route"
 )
@@ -39,64 +37,30 @@ func (h NodeHost) UDPFlows(f packet.Family) []Flow {
 	return out
 }
 
-// RulesHost is a host without packets: rule sets, a list of flows, and what the ipvs mode makes.
+// RulesHost is a host without packets: a program, and a list of flows.
 type RulesHost struct {
-	Rules   map[packet.Family]*iptables.Ruleset
-	Flows   []Flow
-	NFT     nftables.Ruleset
-	Sets    *ipset.Store
-	IPVS    *ipvs.Table
-	Routes  *route.Table // interfaces and their addresses
-	Sysctls map[string]string
+	*datapath.Program
+	Flows []Flow
 }
 
 // NewRulesHost returns a host with empty tables.
 func NewRulesHost() *RulesHost {
-	h := &RulesHost{
-		Rules: map[packet.Family]*iptables.Ruleset{
-			packet.IPv4: iptables.NewRuleset(packet.IPv4), packet.IPv6: iptables.NewRuleset(packet.IPv6),
-		},
-		Sets: ipset.NewStore(), IPVS: ipvs.NewTable(ipvs.DefaultSysctls()), Routes: route.New(), Sysctls: map[string]string{},
-	}
-	h.Sets.InUse = func(name string) bool {
-		return h.Rules[packet.IPv4].UsesSet(name) || h.Rules[packet.IPv6].UsesSet(name)
-	}
-	return h
+	return &RulesHost{Program: datapath.NewProgram(route.New(), ipvs.DefaultSysctls())}
 }
 
-// Run applies operations on tables and flows; sysctls are kept and have no effect.
+// Run applies an operation to the program or the flows.
 func (h *RulesHost) Run(op datapath.Op) error {
-	switch op := op.(type) {
-	case datapath.IPTablesExec:
-		return h.change(op.Family, func(rs *iptables.Ruleset) error { return rs.Exec(op.Args) })
-	case datapath.IPTablesRestore:
-		return h.change(op.Family, func(rs *iptables.Ruleset) error {
-			return rs.Restore("<stdin>", op.Text, iptables.RestoreOptions{NoFlush: op.NoFlush, Counters: op.Counters, Table: op.Table})
-		})
-	case datapath.ConntrackDelete:
-		kept := h.Flows[:0:0]
-		for _, f := range h.Flows {
-			if !f.selected(op) {
-				kept = append(kept, f)
-			}
+	d, ok := op.(datapath.ConntrackDelete)
+	if !ok {
+		return h.Apply(op)
+	}
+	kept := h.Flows[:0:0]
+	for _, f := range h.Flows {
+		if !f.selected(d) {
+			kept = append(kept, f)
 		}
-		h.Flows = kept
-	case datapath.NFTRun:
-		return h.NFT.Run("<stdin>", op.Text)
-	case datapath.Sysctl:
-		h.Sysctls[op.Key] = op.Value
-	default:
-		return h.runIPVS(op)
 	}
-	return nil
-}
-
-func (h *RulesHost) change(f packet.Family, do func(*iptables.Ruleset) error) error {
-	next := h.Rules[f].Clone()
-	if err := do(next); err != nil {
-		return err
-	}
-	h.Rules[f] = next
+	h.Flows = kept
 	return nil
 }
 
@@ -114,7 +78,7 @@ func (f Flow) selected(d datapath.ConntrackDelete) bool {
 
 // Chains lists a table's chains.
 func (h *RulesHost) Chains(f packet.Family, table string) []string {
-	return chainsOf(h.Rules[f], table)
+	return chainsOf(h.Rules(f), table)
 }
 
 // UDPFlows lists the flows of a family.

@@ -1,10 +1,8 @@
 package kubeproxy
 
 import (
-	"fmt"
 	"net/netip"
 
-	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/ipset"
 	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/route"
@@ -139,50 +137,4 @@ func (h *RulesHost) SetEntries(name string) ([]string, bool) {
 }
 
 // SysctlValue returns a kernel parameter that was set.
-func (h *RulesHost) SysctlValue(key string) string { return h.Sysctls[key] }
-
-// runIPVS applies operations on virtual servers, sets and addresses.
-func (h *RulesHost) runIPVS(op datapath.Op) error {
-	switch op := op.(type) {
-	case datapath.SetOp:
-		return h.Sets.Exec(h.IPVS.Now(), datapath.SetArgs(op))
-	case datapath.SetCommands:
-		return h.Sets.Restore(h.IPVS.Now(), "<stdin>", op.Text)
-	case datapath.LinkAdd:
-		if _, ok := h.Addresses(op.Interface); ok {
-			return fmt.Errorf("%s exists", op.Interface)
-		}
-		h.Routes.AddInterface(route.Interface{Name: op.Interface, NoARP: true})
-	case datapath.LinkDelete:
-		if !h.Routes.DeleteInterface(op.Interface) {
-			return fmt.Errorf("cannot find device %q", op.Interface)
-		}
-	case datapath.AddressAdd:
-		if !h.Routes.AddAddress(op.Interface, op.Prefix) {
-			return fmt.Errorf("%s is on %s already, or there is no such interface", op.Prefix, op.Interface)
-		}
-	case datapath.AddressDelete:
-		if !h.Routes.DeleteAddress(op.Interface, op.Prefix) {
-			return fmt.Errorf("%s is not on %s", op.Prefix, op.Interface)
-		}
-	case datapath.IPVSServiceAdd:
-		return h.IPVS.AddService(op.Service)
-	case datapath.IPVSServiceEdit:
-		return h.IPVS.EditService(op.Service)
-	case datapath.IPVSServiceDelete:
-		return h.IPVS.DeleteService(op.Key)
-	case datapath.IPVSDestinationAdd:
-		return h.IPVS.AddDestination(op.Key, op.Destination)
-	case datapath.IPVSDestinationEdit:
-		return h.IPVS.EditDestination(op.Key, op.Destination)
-	case datapath.IPVSDestinationDelete:
-		return h.IPVS.DeleteDestination(op.Key, op.Server)
-	case datapath.IPVSTimeouts:
-		return h.IPVS.SetTimeouts(op.Timeouts)
-	case datapath.IPVSFlush:
-		h.IPVS.Flush()
-	default:
-		return &datapath.UnsupportedOpError{Op: op}
-	}
-	return nil
-}
+func (h *RulesHost) SysctlValue(key string) string { return h.Sysctl(key) }

@@ -50,7 +50,7 @@ func (h *RulesHost) IPVSText(f packet.Family, style iptables.Style) string {
 		b.WriteString("(no interface)\n")
 	}
 	b.WriteString("# iptables-save\n")
-	b.WriteString(h.Rules[f].PrintNormalised(style))
+	b.WriteString(h.Rules(f).PrintNormalised(style))
 	return b.String()
 }
 

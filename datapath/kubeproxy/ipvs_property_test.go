@@ -146,12 +146,12 @@ func TestIPVSStart(t *testing.T) {
 			if strict {
 				want["net.ipv4.conf.all.arp_ignore"], want["net.ipv4.conf.all.arp_announce"] = "1", "2"
 			}
-			if len(h.Sysctls) != len(want) {
-				t.Errorf("kernel %s: %v", kernel, h.Sysctls)
+			if len(h.Sysctls()) != len(want) {
+				t.Errorf("kernel %s: %v", kernel, h.Sysctls())
 			}
 			for k, v := range want {
-				if h.Sysctls[k] != v {
-					t.Errorf("kernel %s: %s=%q, want %q", kernel, k, h.Sysctls[k], v)
+				if h.Sysctl(k) != v {
+					t.Errorf("kernel %s: %s=%q, want %q", kernel, k, h.Sysctl(k), v)
 				}
 			}
 			if got := r.Ops[len(r.Ops)-1].Command(); got != "ipvsadm --set 900 0 0" {

@@ -66,6 +66,9 @@ func (t *Table) AddInterface(i Interface) {
 	}
 }
 
+// HasInterface reports whether there is an interface of a name.
+func (t *Table) HasInterface(name string) bool { return t.find(name) >= 0 }
+
 // DeleteInterface removes an interface with its addresses and routes. It reports whether there was one.
 func (t *Table) DeleteInterface(name string) bool {
 	i := t.find(name)

@@ -286,5 +286,5 @@ func (p *player) text() string {
 	case p.mode == service.ModeIPVS:
 		return p.host.IPVSText(packet.IPv4, iptables.Native)
 	}
-	return p.host.Rules[packet.IPv4].PrintNormalised(iptables.Native)
+	return p.host.Rules(packet.IPv4).PrintNormalised(iptables.Native)
 }
