@@ -7,8 +7,8 @@ import (
 	"github.com/svclab/svclab/datapath/service"
 )
 
-// Program is what one family's proxier leaves on an empty node after its first sync, and how it came about.
-type Program struct {
+// Compiled is the program that one family's proxier leaves on an empty node after its first sync, and the operations that made it.
+type Compiled struct {
 	Mode   service.Mode
 	Family packet.Family
 	Ops    []datapath.Op
@@ -19,7 +19,7 @@ type Program struct {
 }
 
 // Compile starts a proxier on an empty node, syncs once and returns what is there then.
-func Compile(s service.State, mode service.Mode, f packet.Family, profile datapath.Profile) (*Program, error) {
+func Compile(s service.State, mode service.Mode, f packet.Family, profile datapath.Profile) (*Compiled, error) {
 	if mode == "" {
 		mode = service.ModeIPTables
 	}
@@ -36,5 +36,5 @@ func Compile(s service.State, mode service.Mode, f packet.Family, profile datapa
 	if err != nil {
 		return nil, err
 	}
-	return &Program{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules(f), Log: append(start.Log, r.Log...), host: h}, nil
+	return &Compiled{Mode: mode, Family: f, Ops: append(start.Ops, r.Ops...), Rules: h.Rules(f), Log: append(start.Log, r.Log...), host: h}, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Print prints what the mode programs: rules, in ipvs mode the four sections of IPVSText, in nftables mode NFTText.
-func (p *Program) Print(style iptables.Style) string {
+func (p *Compiled) Print(style iptables.Style) string {
 	if p.Mode == service.ModeIPVS {
 		return p.host.IPVSText(p.Family, style)
 	}
