@@ -78,7 +78,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			s := a.style()
 			works := false
-			for _, v := range append(kernel.Probe(c.Context()), run.UnbuiltVehicle()) {
+			for _, v := range kernel.Probe(c.Context()) {
 				name := string(v.Vehicle)
 				if v.Variant != "" {
 					name += ", iptables " + string(v.Variant)

@@ -131,6 +131,7 @@ func (v *IPVS) details(s *ipvs.DumpService) error {
 	if err != nil {
 		return fmt.Errorf("ipvsadm -L %s: %w", s.Key, err)
 	}
+	s.OnePacket = got.Flags&svcOnePacket != 0 // of IPv6 services the file says nothing of it
 	if s.Persistence > 0 {
 		s.Persistence = time.Duration(got.Timeout) * time.Second
 	}

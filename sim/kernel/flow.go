@@ -63,6 +63,9 @@ type RunOptions struct {
 	// Timeout is of connecting and of the answer, each; 0 means 10 s, long enough for a busy machine. A SYN that nobody
 	// answers is sent again after 1 s: where drops are expected, less than that keeps the packet counters exact.
 	Timeout time.Duration
+	// Reuse lets flows that name their source port have one that was used a moment ago: what the node remembers of the old
+	// connection is what such a run asks about.
+	Reuse bool
 	// Progress is told the number of outcomes so far, now and then. It may be nil.
 	Progress func(done int)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"sort"
 	"sync"
@@ -170,7 +171,7 @@ func (k *Kernel) Run(ctx context.Context, flows []Flow, o RunOptions) (*Log, err
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}
-	sent, err := k.prepare(flows)
+	sent, err := k.prepare(flows, o.Reuse)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +195,7 @@ func (k *Kernel) Run(ctx context.Context, flows []Flow, o RunOptions) (*Log, err
 }
 
 // prepare checks flows and gives them source ports.
-func (k *Kernel) prepare(flows []Flow) ([]Flow, error) {
+func (k *Kernel) prepare(flows []Flow, reuse bool) ([]Flow, error) {
 	sent := make([]Flow, len(flows))
 	for i, f := range flows {
 		src, dst := f.Src.Addr(), f.Dst.Addr()
@@ -211,6 +212,10 @@ func (k *Kernel) prepare(flows []Flow) ([]Flow, error) {
 			return nil, &FlowError{ID: f.ID, Why: "a negative time"}
 		}
 		port, err := k.ports.take(&f)
+		var used *PortReusedError
+		if reuse && errors.As(err, &used) {
+			port, err = f.Src.Port(), nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -258,6 +263,29 @@ func (k *Kernel) DumpIPVS(ctx context.Context) (*ipvs.Dump, error) {
 	return &d, nil
 }
 
+// Choose is the vehicle that auto stands for when a kernel is to be loaded with operations: IPVS needs a host that has it and
+// the privilege to program it, or a kernel of its own.
+func Choose(ops []datapath.Op) Vehicle {
+	for _, op := range ops {
+		_, command := ipvsOf(op)
+		_, timeouts := op.(datapath.IPVSTimeouts)
+		if !command && !timeouts {
+			continue
+		}
+		if box.Privileged() && hostIPVS() {
+			return VehicleNetns
+		}
+		return VehicleUML
+	}
+	return VehicleAuto
+}
+
+// hostIPVS reports whether the host's kernel has IPVS loaded.
+func hostIPVS() bool {
+	_, err := os.Stat("/proc/net/ip_vs")
+	return err == nil
+}
+
 // VehicleStatus is one line of `svclab doctor`.
 type VehicleStatus struct {
 	Vehicle Vehicle
@@ -275,12 +303,12 @@ func Probe(ctx context.Context) []VehicleStatus {
 			out = append(out, probe(ctx, v, variant))
 		}
 	}
-	return out
+	return append(out, probe(ctx, VehicleUML, datapath.Legacy))
 }
 
 func probe(ctx context.Context, v Vehicle, variant datapath.Variant) VehicleStatus {
 	s := VehicleStatus{Vehicle: v, Variant: variant}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 4*callTimeout)
 	defer cancel()
 	if v == VehicleNetns && runtime.GOOS == "linux" && !box.Privileged() {
 		s.Missing = &box.MissingError{What: string(v), Reason: box.NamespaceRefused, Mend: "run it as root, or use --kernel rootless"}
@@ -293,6 +321,9 @@ func probe(ctx context.Context, v Vehicle, variant datapath.Variant) VehicleStat
 			if err == nil {
 				err = k.Apply(ctx, []datapath.Op{datapath.IPTablesRestore{Family: f, Text: probeRules}})
 			}
+		}
+		if err == nil && v == VehicleUML {
+			_, err = k.DumpIPVS(ctx)
 		}
 	}
 	if err == nil {

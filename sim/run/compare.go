@@ -38,15 +38,9 @@ type CompareOptions struct {
 	dumped func(*comparison, packet.Family, string) // told of the kernel's rules at the end
 }
 
-// VehicleUML is a kernel of its own (User Mode Linux), which no machine needs to provide.
-const VehicleUML kernel.Vehicle = "uml"
-
-// notBuilt is why a vehicle that has a name cannot be had.
-const notBuilt box.Reason = "this vehicle is not built yet"
-
 // Vehicles lists what can be asked for.
 func Vehicles() []string {
-	return []string{string(kernel.VehicleAuto), string(kernel.VehicleRootless), string(kernel.VehicleNetns), string(VehicleUML)}
+	return []string{string(kernel.VehicleAuto), string(kernel.VehicleRootless), string(kernel.VehicleNetns), string(kernel.VehicleUML)}
 }
 
 // comparison is one run of a scenario on a kernel with the model beside it.
@@ -88,7 +82,8 @@ func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareO
 		}
 		var walked *datapath.NotWalkedError
 		if errors.As(err, &walked) { // the kernel could, the model cannot
-			return notCompared(sc, o, c.variant, err), &box.MissingError{What: "compare", Reason: notModelled, Err: err}
+			m := &box.MissingError{What: "compare", Reason: notModelled, Err: err}
+			return notCompared(sc, o, c.variant, m), m
 		}
 		return nil, err
 	}
@@ -221,10 +216,11 @@ func kernelProfile(release string, v datapath.Variant) datapath.Profile {
 
 // perform starts the kernel and opens every connection, stretch by stretch between events.
 func (c *comparison) perform(ctx context.Context) error {
-	if c.opt.Vehicle == VehicleUML {
-		return UnbuiltVehicle().Missing
+	vehicle := c.opt.Vehicle
+	if vehicle == "" || vehicle == kernel.VehicleAuto {
+		vehicle = kernel.Choose(c.ops)
 	}
-	k, err := kernel.Start(ctx, kernel.Config{Vehicle: c.opt.Vehicle, Variant: c.variant, Topology: c.top})
+	k, err := kernel.Start(ctx, kernel.Config{Vehicle: vehicle, Variant: c.variant, Topology: c.top})
 	if err != nil {
 		return err
 	}
@@ -357,11 +353,4 @@ func (c *comparison) flows() func(func(traffic.Flow) bool) {
 // listens reports whether a socket of the kernel's network answers there.
 func (c *comparison) listens(at netip.AddrPort, proto packet.Protocol) bool {
 	return slices.Contains(c.top.Backends, kernel.Backend{Proto: proto, Addr: at})
-}
-
-// UnbuiltVehicle is what svclab doctor says of a vehicle that has a name only.
-func UnbuiltVehicle() kernel.VehicleStatus {
-	return kernel.VehicleStatus{
-		Vehicle: VehicleUML, Missing: &box.MissingError{What: string(VehicleUML), Reason: notBuilt, Mend: "use --kernel rootless"},
-	}
 }
