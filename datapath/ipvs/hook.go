@@ -66,7 +66,7 @@ func (t *Table) Request(w *netfilter.Walk, p *packet.Packet) Result {
 		if !t.sysctl.ExpireNodestConn {
 			return t.note(w, "dropped: its server is gone", Result{Verdict: netfilter.Drop, Conn: c})
 		}
-		old := usesOldConntrack(w, c)
+		old := t.usesOldConntrack(w, c)
 		t.saveConn(w.Journal, c)
 		t.expireNow(w.Now, c)
 		if old {
@@ -113,9 +113,9 @@ func opens(p *packet.Packet) bool {
 }
 
 // usesOldConntrack reports whether a packet was matched to a confirmed conntrack entry that IPVS altered for this entry
-// (ip_vs_conn_uses_old_conntrack).
-func usesOldConntrack(w *netfilter.Walk, c *Conn) bool {
-	return c.KeepConntrack && w.Conn != nil && w.Conn.Status.Has(conntrack.Confirmed)
+// (ip_vs_conn_uses_old_conntrack). Before Linux 5.9 any entry counted, a new one too (ip_vs_conn_uses_conntrack).
+func (t *Table) usesOldConntrack(w *netfilter.Walk, c *Conn) bool {
+	return c.KeepConntrack && w.Conn != nil && (t.sysctl.ReuseDropsNew || w.Conn.Status.Has(conntrack.Confirmed))
 }
 
 // reuse decides whether a packet that opens a connection leaves the entry it hit: then c becomes nil and the old entry ends
@@ -125,9 +125,9 @@ func (t *Table) reuse(w *netfilter.Walk, cp **Conn) (dropped bool) {
 	var resched, old bool
 	switch {
 	case t.sysctl.ExpireNodestConn && c.Dest != nil && c.Dest.Weight == 0:
-		resched, old = true, usesOldConntrack(w, c)
+		resched, old = true, t.usesOldConntrack(w, c)
 	case t.sysctl.ConnReuseMode != 0 && t.newExpected(c):
-		old = usesOldConntrack(w, c)
+		old = t.usesOldConntrack(w, c)
 		resched = c.controls == 0 || !old
 	}
 	if !resched {

@@ -17,6 +17,10 @@ type Sysctls struct {
 	CacheBypass             bool // a mark service without servers sends packets to their own destination
 	NATICMPSend             bool // a server's reply without entry is answered with port unreachable
 
+	// ReuseDropsNew is no parameter but a kernel before 5.9: a SYN that leaves its old entry is dropped whenever conntrack is kept,
+	// though its own conntrack entry is new; the client's next SYN, a second later, is scheduled.
+	ReuseDropsNew bool
+
 	LBLCExpiration, LBLCRExpiration time.Duration // of cache entries; 0 is the kernel's 24 h
 }
 

@@ -105,6 +105,9 @@ func (w *World) Open(now time.Duration, f Flow) (Outcome, *Conn) {
 		return o, nil
 	}
 	c := &Conn{Flow: f, Endpoint: p.Dst, Seen: p.Src, in: in, back: w.Host.Ingress(p.Dst.Addr())}
+	if d.Fate == datapath.Delivered { // by whatever address of the node
+		c.back = ""
+	}
 	if reason := w.handshake(now, c); reason != "" {
 		o.Reason = reason
 		return o, nil

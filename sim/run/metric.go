@@ -44,6 +44,9 @@ func (m metrics) of(t *scenario.Threshold) *measure.Metrics {
 //	node_connections            connections of each node
 //	busiest_node_share          part of the connections that the node with the most has
 //	exact_share                 exact shares of the endpoints, over all stretches of the run
+//	masqueraded                 part of the answered connections whose endpoint saw another source than the client
+//	affinity_split              clients whose last endpoint has another address than in the traffic to the same Service before this
+//	                            one; with affinity checks alone
 //	affinity_broken, affinity_moved, affinity_stuck   connections within the timeout that went elsewhere; those after it that
 //	                            did, and those that drew nothing; with an affinity check alone
 func (e *engine) metrics() metrics {
@@ -56,8 +59,9 @@ func (e *engine) metrics() metrics {
 	for _, x := range shared {
 		all.run.Add(x)
 	}
-	for _, w := range e.watch {
+	for i, w := range e.watch {
 		m := &measure.Metrics{}
+		m.Add(w.split(e.watch[:i]))
 		for _, x := range shared {
 			m.Add(x)
 		}
@@ -122,9 +126,27 @@ func (w *observer) metrics(m *measure.Metrics, endpoints []measure.Outcome) {
 	m.Add(nodes)
 	part("busiest_node_share", most, sum)
 	m.Add(&exactShares{w.whole})
+	part("masqueraded", w.masked, w.results[replay.Answered])
 	count("affinity_broken", w.affinity.broken)
 	count("affinity_moved", w.affinity.moved)
 	count("affinity_stuck", w.affinity.stuck)
+}
+
+// split counts the clients that another traffic of the same Service sent elsewhere.
+func (w *observer) split(before []*observer) measure.Metric {
+	n := measure.NewCounter("affinity_split")
+	for _, o := range slices.Backward(before) {
+		if o.plan.service != w.plan.service || w.plan.service == "" {
+			continue
+		}
+		for a, m := range w.clients {
+			if x := o.clients[a]; x != nil && x.to.Endpoint.Addr() != m.to.Endpoint.Addr() {
+				n.Add(1)
+			}
+		}
+		break
+	}
+	return n
 }
 
 // everywhere lists endpoints that are ready and those that were used.

@@ -45,6 +45,7 @@ type observer struct {
 	connect, rules       *measure.Trend
 	affinity             struct{ kept, broken, moved, stuck, after int64 }
 	firstBroken          string
+	masked               int64 // answered connections whose endpoint saw another source than the client
 	timeout              time.Duration // of the affinity check; 0 without one
 }
 
@@ -167,9 +168,20 @@ func (w *observer) exact(st *site, name string, now time.Duration) (measure.Epoc
 	}
 	var cells []measure.Cell
 	for _, k := range order {
-		cells = append(cells, measure.Cell{Outcome: k, Share: shares[k].Rat()})
+		cells = append(cells, measure.Cell{Outcome: k, Share: bounded(shares[k].Rat())})
 	}
 	return measure.NewEpoch(name, cells)
+}
+
+// bounded cuts a share in which more than share.MaxExactDraws draws are to 192 binary digits: far below what the tolerance of 2^-31
+// or any number of connections can notice.
+func bounded(r *big.Rat) *big.Rat {
+	const digits = 192
+	if r.Denom().BitLen() <= 31*share.MaxExactDraws+64 {
+		return r
+	}
+	n := new(big.Int).Lsh(r.Num(), digits)
+	return new(big.Rat).SetFrac(n.Quo(n, r.Denom()), new(big.Int).Lsh(big.NewInt(1), digits))
 }
 
 // outcomeOf names where a first packet ended. One that no rule translated ended where it was sent.
@@ -219,6 +231,9 @@ func (w *observer) see(now time.Duration, f traffic.Flow, st *site, o replay.Out
 func (w *observer) answered(now time.Duration, f traffic.Flow, st *site, o replay.Outcome, drew bool, known map[target]bool) {
 	k := measure.Backend(o.Endpoint)
 	w.placed[k]++
+	if o.Seen.Addr() != f.Src.Addr() {
+		w.masked++
+	}
 	if len(w.placed) == 1 && w.placed[k] == 1 {
 		w.served.first = now
 	}

@@ -15,7 +15,11 @@ const (
 	terminatingFallback = "terminatingFallback" // 1.26: where no endpoint is ready, those that serve while terminating are used
 	gracefulTermination = "gracefulTermination" // 1.13, ipvs: a server is kept with weight 0 until its last connection ends
 	exactProbabilities  = "exactProbabilities"  // 1.17: probabilities with ten decimals; five before
+	hostFilter          = "hostFilter"          // 1.28, ipvs: the host's own ports are not reached by Services' addresses
 )
+
+// hostFilterRule is what keeps Services' addresses from the host's own ports.
+var hostFilterRule = regexp.MustCompile(`(?m)^-A KUBE-IPVS-FILTER .*\n`)
 
 var probability = regexp.MustCompile(`--probability [0-9.]+`)
 
@@ -36,8 +40,11 @@ func older(op datapath.Op, without []string) datapath.Op {
 	case datapath.IPTablesRestore:
 		if slices.Contains(without, exactProbabilities) {
 			o.Text = probability.ReplaceAllStringFunc(o.Text, fiveDecimals)
-			return o
 		}
+		if slices.Contains(without, hostFilter) {
+			o.Text = hostFilterRule.ReplaceAllString(o.Text, "")
+		}
+		return o
 	}
 	return op
 }

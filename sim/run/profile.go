@@ -12,6 +12,14 @@ var profiles = []datapath.Profile{
 	variant("linux-6.1-uml", "6.1", datapath.Legacy, 100),
 	variant("linux-6.18-legacy", "6.18", datapath.Legacy, 1000),
 	variant("linux-6.18-nft", "6.18", datapath.NFT, 1000),
+	before59(),
+}
+
+// before59 is a kernel on which IPVS drops the first SYN of a connection that takes a port again.
+func before59() datapath.Profile {
+	p := variant("linux-5.4", "5.4", datapath.Legacy, 250)
+	p.TimeWaitReuse, p.IPVS.ReuseDropsNew = false, true
+	return p
 }
 
 func variant(name, kernel string, v datapath.Variant, hz int) datapath.Profile {

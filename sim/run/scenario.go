@@ -194,7 +194,7 @@ func (s *Subject) clients(sc *scenario.Scenario, t *scenario.Traffic, f packet.F
 			return nil, sc.Errorf(t.From.At, "endpoint %s is not of the family of the destination", from.Endpoint)
 		}
 		return []netip.Addr{from.Endpoint.Addr}, nil
-	case from.Pods > 0 && (sc.Spec.AllNodes || sc.Spec.Cluster != nil): // spread over the nodes later
+	case from.Pods > 0 && (sc.Spec.AllNodes || sc.Spec.Cluster != nil) && len(s.Objects.Nodes()) > 1: // spread over the nodes later
 		return s.podClients(sc, t, f, 1)
 	case from.Pods > 0:
 		return s.podClients(sc, t, f, from.Pods)

@@ -141,7 +141,10 @@ func (e *engine) presence(st *site, at netip.AddrPort, proto packet.Protocol) re
 		return replay.Absent
 	case here:
 		return replay.Listening
-	case !known && st.Host.IsNode(at.Addr()):
+	case !known && st.Node.Routes.IsLocal(at.Addr()):
+		if slices.Contains(e.scenario.Spec.HostPorts, int(at.Port())) {
+			return replay.Listening
+		}
 		return replay.Closed
 	}
 	return replay.Absent

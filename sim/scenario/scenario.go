@@ -44,6 +44,7 @@ type Spec struct {
 	AllNodes  bool      `yaml:"allNodes" doc:"every Node of the objects is modelled, each with a datapath of its own"`
 	Cluster   *Cluster  `yaml:"cluster" doc:"a cluster made up from a few numbers, in place of manifests or beside them; all its nodes are modelled"`
 	Nodes     []Node    `yaml:"nodes" doc:"nodes that load a dump in place of what kube-proxy would program"`
+	HostPorts []int     `yaml:"hostPorts" doc:"TCP and UDP ports on which every node itself listens"`
 	Kernel    *Kernel   `yaml:"kernel" doc:"kernel settings of the nodes, beside the profile's"`
 	Proxy     *Proxy    `yaml:"proxy" doc:"how kube-proxy is told and syncs; at once, and everything it knows today, when absent"`
 	Traffic   []Traffic `yaml:"traffic,required" doc:"connections that clients open"`
@@ -79,7 +80,7 @@ type Proxy struct {
 	WatchDelay Duration `yaml:"watchDelay" doc:"time between a change in the API and kube-proxy hearing of it"`
 	MinSync    Duration `yaml:"minSync" doc:"least time between two syncs (minSyncPeriod); 0 syncs whenever something changed"`
 	Startup    Duration `yaml:"startup" doc:"time between the restart of proxyConfig and the first sync of the new process"`
-	Without    []string `yaml:"without" enum:"udpCleanup,terminatingFallback,gracefulTermination,exactProbabilities" doc:"steps that an older kube-proxy did not have: udpCleanup, terminatingFallback, gracefulTermination, exactProbabilities"`
+	Without    []string `yaml:"without" enum:"udpCleanup,terminatingFallback,gracefulTermination,exactProbabilities,hostFilter" doc:"steps that an older kube-proxy did not have"`
 }
 
 // Check is one thing that must hold: exactly one of its bodies.

@@ -1,6 +1,7 @@
 // Package traffic turns groups of connections into flows, one after another in the order of virtual time.
 //
-// Clients of a group take turns, and each uses its source ports one after another from the start of Linux's default range.
+// Clients of a group take turns, and each uses its source ports one after another in Linux's default range; groups begin at
+// different ports, so that clients with one address meet each other's old connections no sooner than a host would.
 // Chance enters in the gaps of Poisson arrivals and in lengths alone, from streams named after the group, so that adding a group
 // changes no other. What is not here: what becomes of a flow, and where its packets go; that is the world's.
 package traffic
@@ -46,6 +47,9 @@ type Flow struct {
 
 // The source ports that Linux hands out (net.ipv4.ip_local_port_range).
 const firstPort, lastPort = 32768, 60999
+
+// groupPorts is how far the first ports of two groups are apart: no part of the range's length, so that many groups differ.
+const groupPorts = 9973
 
 // Flows yields the flows of all groups by time, then group, then number.
 func Flows(root seed.Root, groups []Group) iter.Seq[Flow] {
@@ -96,7 +100,7 @@ func (s *source) flow(at time.Duration, number int64) Flow {
 	if ports == 0 {
 		ports = lastPort - firstPort + 1
 	}
-	port := firstPort + s.next/clients%ports
+	port := firstPort + (int64(s.index)*groupPorts+s.next/clients%ports)%(lastPort-firstPort+1)
 	length := s.group.Duration
 	if s.lengths != nil {
 		length = scaled(length, s.lengths)
