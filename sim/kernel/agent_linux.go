@@ -60,6 +60,7 @@ func newAgent(in *box.Inside) (map[string]box.Handler, error) {
 		"counters":  a.counters,
 		"conntrack": a.conntrack,
 		"ipvs":      a.dumpIPVS,
+		"time":      a.time,
 	}, nil
 }
 
@@ -86,7 +87,7 @@ func (a *agent) apply(ctx context.Context, r *box.Request) error {
 			ans.Notes = append(ans.Notes, Note{Index: s.Index, Op: s.Op, Text: note})
 		}
 		if err != nil {
-			ans.Failed = s.Index
+			ans.Failed = s.failedAt(err)
 			return errors.Join(r.Answer(ans), err)
 		}
 	}

@@ -1,12 +1,16 @@
 package kernel
 
 import (
+	"errors"
 	"net/netip"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/box"
 )
 
 // step is one operation as the agent carries it out.
@@ -52,8 +56,15 @@ type conntrackFilter struct {
 // steps spells operations for a variant of iptables. chunked splits large restores.
 func steps(ops []datapath.Op, v datapath.Variant, chunked bool) ([]step, error) {
 	var out []step
-	for i, op := range ops {
+	for i := 0; i < len(ops); i++ {
+		op := ops[i]
 		s := step{Index: i, Op: op.Command()}
+		if n := setRun(ops[i:]); n > 1 { // one program for all of them
+			s.Argv, s.Stdin = []string{"ipset", "restore"}, setLines(ops[i:i+n])
+			out = append(out, s)
+			i += n - 1
+			continue
+		}
 		switch o := op.(type) {
 		case datapath.IPTablesRestore:
 			out = append(out, restore(s, o, v, chunked)...)
@@ -98,6 +109,41 @@ func steps(ops []datapath.Op, v datapath.Variant, chunked bool) ([]step, error) 
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// setRun is how many operations on sets follow one another at the start of a list.
+func setRun(ops []datapath.Op) int {
+	for n, op := range ops {
+		if _, ok := op.(datapath.SetOp); !ok {
+			return n
+		}
+	}
+	return len(ops)
+}
+
+// setLines are operations on sets as the standard input of ipset restore.
+func setLines(ops []datapath.Op) string {
+	var b strings.Builder
+	for _, op := range ops {
+		b.WriteString(datapath.SetArgs(op.(datapath.SetOp)))
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// restoreLine finds the line of its standard input that ipset restore stopped at.
+var restoreLine = regexp.MustCompile(`Error in line ([0-9]+):`)
+
+// failedAt is the operation that an error of this step is about.
+func (s *step) failedAt(err error) int {
+	var c *box.CommandError
+	if len(s.Argv) == 2 && s.Argv[0] == "ipset" && errors.As(err, &c) {
+		if m := restoreLine.FindStringSubmatch(c.Output); m != nil && !strings.HasPrefix(s.Op, "ipset restore") {
+			n, _ := strconv.Atoi(m[1])
+			return s.Index + max(n-1, 0)
+		}
+	}
+	return s.Index
 }
 
 // ipvsOf is an operation on IPVS as a command.
