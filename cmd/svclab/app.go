@@ -92,8 +92,8 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().BoolVar(&a.ascii, "ascii", false, "no signs beyond ASCII in text")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.fromEnvironment(c.Flags()) }
 	root.AddCommand(
-		a.rulesCommand(), a.fmtDumpCommand(), a.traceCommand(), a.explainCommand(), a.runCommand(), a.compareCommand(), a.recordCommand(), a.doctorCommand(),
-		a.validateCommand(),
+		a.rulesCommand(), a.fmtDumpCommand(), a.traceCommand(), a.explainCommand(), a.runCommand(), a.compareCommand(), a.recordCommand(), a.curveCommand(), a.doctorCommand(),
+		a.validateCommand(), a.schemaCommand(), a.initCommand(),
 		a.replayCommand(), a.syncCommand(), a.dnsCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
