@@ -39,10 +39,11 @@ func (m StateMask) String() string {
 	return strings.Join(b, ",")
 }
 
-// ParseStateMask reads one state's name, in either case; ok is false for unknown names.
+// ParseStateMask reads one state's name or a beginning of it, in either case; of several the first in the list counts, as in
+// libxt_conntrack's parse_state. ok is false for unknown names.
 func ParseStateMask(name string) (m StateMask, ok bool) {
 	for _, n := range maskNames {
-		if strings.EqualFold(n.name, name) {
+		if name != "" && len(name) <= len(n.name) && strings.EqualFold(n.name[:len(name)], name) {
 			return n.bit, true
 		}
 	}

@@ -80,6 +80,7 @@ const (
 	gaveJ
 	gaveF
 	gaveC
+	gaveNX // -n, -x, --line-numbers
 )
 
 func (r *ruleParser) reset() {
@@ -105,9 +106,14 @@ func (r *ruleParser) parse(args []token) error {
 			}
 			invert = true
 			continue
+		case t.text == "--": // the end of the options
+			if r.next < len(r.args) {
+				return refuse("", "unknown arguments after --", r.args[r.next].text)
+			}
+			continue
 		case len(t.text) > 2 && t.text[0] == '-' && t.text[1] == '-':
 			err = r.long(t.text[2:], invert)
-		case len(t.text) > 1 && t.text[0] == '-' && t.text != "--":
+		case len(t.text) > 1 && t.text[0] == '-':
 			err = r.shorts(t.text[1:], invert)
 		default:
 			err = refuse("", "bad argument", t.text)
@@ -115,10 +121,13 @@ func (r *ruleParser) parse(args []token) error {
 		if err != nil {
 			return err
 		}
-		if r.help {
+		if r.help || r.skip { // the rest of the line is not looked at
 			return nil
 		}
 		invert = false
+	}
+	if invert {
+		return refuse("!", "nothing appropriate following it", "")
 	}
 	return r.finish()
 }
@@ -153,10 +162,11 @@ func (r *ruleParser) long(name string, invert bool) error {
 	if l != nil {
 		return r.give(l, spec, &o)
 	}
-	if c := spec.as[0]; has && strings.IndexByte("psdio", c) >= 0 {
+	if c := spec.as[0]; has && strings.IndexByte("psdioj", c) >= 0 {
 		return refuse("-"+spec.as, "takes its argument after a blank", "--"+name+"="+value)
 	}
 	if spec.as == "line-numbers" {
+		r.gave |= gaveNX
 		return nil
 	}
 	return r.general(spec.as[0], o.arg, has || spec.args > 0, invert)
@@ -176,8 +186,8 @@ func (r *ruleParser) shorts(s string, invert bool) error {
 		}
 		rest := s[i+1:]
 		if rest != "" {
-			if strings.IndexByte("psdio", s[i]) >= 0 {
-				return refuse("-"+s[i:i+1], "takes its argument after a blank", "-"+s)
+			if strings.IndexByte("psdioj", s[i]) >= 0 {
+				rest = "-" + s // the whole word is taken for the argument
 			}
 			return r.general(s[i], rest, true, invert)
 		}
@@ -294,6 +304,8 @@ func (r *ruleParser) general(c byte, arg string, has, invert bool) (err error) {
 				r.next++
 			}
 		}
+	case 'n', 'x':
+		r.gave |= gaveNX
 	case '4':
 		r.skip = r.skip || r.family != packet.IPv4
 	case '6':

@@ -108,6 +108,9 @@ func (r *ruleParser) finish() error {
 	if r.command == 0 {
 		return refuse("", "no command specified", "")
 	}
+	if err := r.allowed(); err != nil {
+		return err
+	}
 	for i := range r.loaded {
 		if err := r.loaded[i].to.finish(r); err != nil {
 			return err
@@ -125,6 +128,30 @@ func (r *ruleParser) finish() error {
 		}
 	}
 	return r.resolveJump()
+}
+
+// allowed refuses options that the command does not take (xshared.c, commands_v_options).
+func (r *ruleParser) allowed() error {
+	no := uint32(gaveS | gaveD | gaveP | gaveI | gaveO | gaveJ | gaveF | gaveC | gaveNX)
+	switch {
+	case r.command == 'L':
+		no &^= gaveNX
+	case r.command == 'P':
+		no &^= gaveC
+	case r.command == 'D' || r.command == 'C':
+		if r.number == 0 {
+			no = gaveC | gaveNX
+		}
+	case r.needsRule():
+		no = gaveNX
+	}
+	if r.gave&no != 0 {
+		return refuse("-"+string(r.command), "does not take an option given with it", "")
+	}
+	if (len(r.src) > 1 || len(r.dst) > 1) && (len(r.src) > 0 && r.src[0].Invert || len(r.dst) > 0 && r.dst[0].Invert) {
+		return refuse("!", "not allowed with several addresses", "")
+	}
+	return nil
 }
 
 // rules builds the rules that the command describes: one, or one for each pair of listed addresses, sources outermost.

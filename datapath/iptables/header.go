@@ -176,6 +176,9 @@ func (i Interface) append(b []byte, opt string) []byte {
 		b = append(b, " !"...)
 	}
 	b = append(b, opt...)
+	if strings.ContainsAny(i.Name, " \t") { // iptables-save does not quote, and cannot be read again
+		return append(append(append(b, '"'), i.Name...), '"')
+	}
 	return append(b, i.Name...)
 }
 
@@ -206,10 +209,10 @@ func parseInterface(opt, s string, invert bool) (Interface, error) {
 	if len(s) > most {
 		return Interface{}, refuse(opt, "interface names have at most 15 characters", s)
 	}
-	if s == "" && invert {
+	if s == "" && (opt == "-i" || opt == "-o") {
 		return Interface{}, refuse(opt, "empty interface name is likely to be undesired", s)
 	}
-	if strings.ContainsAny(s, " /") || strings.IndexByte(s, 0) >= 0 {
+	if strings.ContainsAny(s, "\"\\\n\r\x00") { // blanks and slashes are a warning only
 		return Interface{}, refuse(opt, "not an interface name", s)
 	}
 	return Interface{Name: s, Invert: invert}, nil

@@ -66,7 +66,10 @@ next:
 }
 
 func (m *AddrType) finish(r *ruleParser) error {
+	const not6 = 1<<3 | 1<<6 | 0xff00 // BROADCAST, BLACKHOLE, PROHIBIT and what follows it (addrtype_mt_checkentry_v1)
 	switch {
+	case r.family == packet.IPv6 && (m.Src|m.Dst)&not6 != 0:
+		return refuse("addrtype", "types that IPv6 does not have", "")
 	case m.Src == 0 && m.Dst == 0:
 		return refuse("addrtype", "you must specify --src-type or --dst-type", "")
 	case m.LimitIn && m.LimitOut:

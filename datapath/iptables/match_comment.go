@@ -18,14 +18,9 @@ var _ = registerMatch(&extension{
 func (m *Comment) Name() string { return "comment" }
 
 func (m *Comment) set(o *option) error {
-	const most = 255 // XT_MAX_COMMENT_LEN less its end
-	if len(o.arg) > most {
-		return refuse("--comment", "comments have at most 255 characters", o.arg)
-	}
-	if strings.IndexByte(o.arg, '\n') >= 0 {
-		return refuse("--comment", "new line in a comment", o.arg)
-	}
-	m.Text = o.arg
+	const most = 255                        // XT_MAX_COMMENT_LEN less its end
+	text := strings.TrimSuffix(o.arg, "\n") // of an unclosed quote; with it the print could not be read again
+	m.Text = text[:min(len(text), most)]    // the rest is cut without a word
 	return nil
 }
 

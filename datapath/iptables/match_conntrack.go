@@ -29,7 +29,8 @@ type Conntrack struct {
 
 	stateOnly bool // nothing else was asked for
 
-	Proto          packet.Protocol // --ctproto; 0: not asked
+	Proto          packet.Protocol // --ctproto, if hasProto
+	hasProto       bool
 	NotProto       bool
 	addrs          [4]ctAddress // origsrc, origdst, replsrc, repldst
 	ports          [4]Ports
@@ -81,7 +82,7 @@ func (m *Conntrack) set(o *option) (err error) {
 			m.addrs[i] = ctAddress{a, true}
 			return err
 		case side + "port":
-			m.ports[i], err = parsePorts("--"+o.name, o.arg, o.invert)
+			m.ports[i], err = parsePlainPorts("--"+o.name, o.arg, o.invert)
 			return err
 		}
 	}
@@ -92,9 +93,7 @@ func (m *Conntrack) set(o *option) (err error) {
 	case "ctproto":
 		m.Proto, err = parseProtocol(o.arg)
 		m.NotProto = o.invert
-		if err == nil && m.Proto == 0 && o.invert {
-			err = refuse("--ctproto", "rule would never match protocol", o.arg)
-		}
+		m.hasProto = true
 	case "ctstatus":
 		m.hasStatus, m.notStatus = true, o.invert
 		for s := range strings.SplitSeq(o.arg, ",") {
@@ -123,8 +122,10 @@ func (m *Conntrack) set(o *option) (err error) {
 
 func (m *Conntrack) addStatus(s string) error {
 	for i, n := range ctStatusNames {
-		if strings.EqualFold(n, s) {
-			m.status |= 1 << i
+		if s != "" && len(s) <= len(n) && strings.EqualFold(n[:len(s)], s) { // a beginning is enough
+			if i > 0 {
+				m.status |= 1 << i
+			}
 			return nil
 		}
 	}
@@ -147,7 +148,7 @@ func (m *Conntrack) finish(r *ruleParser) error {
 	if r.given(m) == 0 {
 		return refuse(m.Name(), "at least one option is required", "")
 	}
-	m.stateOnly = m.Proto == 0 && m.addrs == [4]ctAddress{} && m.ports == [4]Ports{} && !m.hasStatus && !m.hasExp && m.direction == 0
+	m.stateOnly = !m.hasProto && m.addrs == [4]ctAddress{} && m.ports == [4]Ports{} && !m.hasStatus && !m.hasExp && m.direction == 0
 	return nil
 }
 
@@ -167,7 +168,7 @@ func (m *Conntrack) Append(b []byte) []byte {
 		}
 		b = append(b, m.State.String()...)
 	}
-	if m.Proto != 0 {
+	if m.hasProto {
 		not(m.NotProto)
 		b = append(b, " --ctproto "...)
 		b = strconv.AppendUint(b, uint64(m.Proto), 10)
@@ -195,7 +196,7 @@ func (m *Conntrack) Append(b []byte) []byte {
 	if m.hasStatus {
 		not(m.notStatus)
 		b = append(b, " --ctstatus "...)
-		b = appendBits(b, uint(m.status), ctStatusNames[:])
+		b = appendBits(b, uint(max(m.status, 1)), ctStatusNames[:])
 	}
 	if m.hasExp {
 		not(m.notExp)
@@ -227,7 +228,7 @@ func (m *Conntrack) match(x *walker, _ *packet.Packet) bool {
 	if m.direction != 0 && (m.direction == 2) != x.w.Info.IsReply() {
 		return false
 	}
-	if m.Proto != 0 && (c.Original.Proto == m.Proto) == m.NotProto {
+	if m.hasProto && (c.Original.Proto == m.Proto) == m.NotProto {
 		return false
 	}
 	sides := [4]netip.AddrPort{c.Original.Src, c.Original.Dst, c.Reply.Src, c.Reply.Dst}

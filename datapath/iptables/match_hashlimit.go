@@ -65,7 +65,7 @@ func (m *HashLimit) set(o *option) error {
 	switch o.name {
 	case "hashlimit-upto", "hashlimit-above":
 		m.Above = (o.name == "hashlimit-above") != o.invert
-		if isByteRate(o.arg) {
+		if strings.Contains(o.arg, "b/s") && isByteRate(o.arg) {
 			m.Bytes = o.arg
 			return nil
 		}

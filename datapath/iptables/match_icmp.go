@@ -79,7 +79,7 @@ func (m *ICMP) set(o *option) error {
 	names := icmpTypes
 	if m.V6 {
 		names = icmp6Types
-	} else if o.arg == "any" {
+	} else if strings.EqualFold(o.arg, "any") {
 		m.Any = true
 		return nil
 	}
@@ -107,6 +107,10 @@ func (m *ICMP) set(o *option) error {
 	}
 	if !ok {
 		return refuse("--"+o.name, "unknown ICMP type or code", o.arg)
+	}
+	if t == 255 && !m.V6 { // spelt any, whatever the code
+		m.Any = true
+		return nil
 	}
 	tc := [2]int{int(t), -1}
 	if hasCode {

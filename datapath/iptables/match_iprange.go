@@ -28,10 +28,10 @@ func (m *IPRange) set(o *option) error {
 	r := addrRange{invert: o.invert}
 	lo, hi, isRange := strings.Cut(o.arg, "-")
 	var ok bool
-	if r.lo, ok = parseHost(lo, o.rule.family, false); ok {
+	if r.lo, ok = parseHost(lo, o.rule.family, true); ok {
 		r.hi = r.lo
 		if isRange {
-			r.hi, ok = parseHost(hi, o.rule.family, false)
+			r.hi, ok = parseHost(hi, o.rule.family, true)
 		}
 	}
 	if !ok {

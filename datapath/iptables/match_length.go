@@ -58,7 +58,12 @@ var _ = registerMatch(&extension{
 // Name is the name after -m.
 func (m *TCPMSSMatch) Name() string { return "tcpmss" }
 
-func (m *TCPMSSMatch) set(o *option) error { return m.parse(o, 65535) }
+func (m *TCPMSSMatch) set(o *option) error {
+	if _, _, err := parseOrdered(o, ":", 65535); err != nil {
+		return err
+	}
+	return m.parse(o, 65535)
+}
 
 func (m *TCPMSSMatch) finish(r *ruleParser) error { return r.mustHave(m, "--mss") }
 

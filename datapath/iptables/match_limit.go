@@ -23,7 +23,14 @@ var rateUnits = [...]struct {
 // parseRate reads N[/unit], the unit abbreviated at will (libxt_limit.c, parse_rate). most is the fastest rate a second.
 func parseRate(opt, s string, most uint32) (Rate, error) {
 	a, unit, has := strings.Cut(s, "/")
-	n, ok := parseUint(a, 1<<31-1)
+	// The number is read as atoi does: what follows it up to the unit is not looked at.
+	a = strings.TrimPrefix(strings.TrimLeft(a, " \t"), "+")
+	end := 0
+	for end < len(a) && a[end] >= '0' && a[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseUint(a[:end], 10, 31)
+	ok := err == nil
 	per := uint32(rateScale)
 	if has {
 		found := false

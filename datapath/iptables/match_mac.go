@@ -3,6 +3,7 @@ package iptables
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
@@ -30,17 +31,15 @@ func (m *MAC) set(o *option) error {
 	return nil
 }
 
-// parseMAC reads six pairs of hexadecimal digits parted by colons.
+// parseMAC reads six hexadecimal numbers of one or two digits parted by colons.
 func parseMAC(s string) (a packet.MAC, ok bool) {
-	if len(s) != 3*len(a)-1 {
-		return a, false
-	}
 	for i := range a {
-		b, err := strconv.ParseUint(s[3*i:3*i+2], 16, 8)
-		if err != nil || i > 0 && s[3*i-1] != ':' {
+		digits, rest, more := strings.Cut(s, ":")
+		b, err := strconv.ParseUint(digits, 16, 8)
+		if err != nil || len(digits) > 2 || more != (i < len(a)-1) {
 			return a, false
 		}
-		a[i] = byte(b)
+		a[i], s = byte(b), rest
 	}
 	return a, true
 }

@@ -15,10 +15,11 @@ var _ = registerMatch(&extension{
 func (m *NFAcct) Name() string { return "nfacct" }
 
 func (m *NFAcct) set(o *option) error {
-	if o.arg == "" || len(o.arg) > 31 {
+	const most = 31 // NFACCT_NAME_MAX less its end
+	if o.arg == "" {
 		return o.badValue()
 	}
-	m.Object = o.arg
+	m.Object = o.arg[:min(len(o.arg), most)]
 	return nil
 }
 

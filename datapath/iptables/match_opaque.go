@@ -1,11 +1,13 @@
 package iptables
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -15,6 +17,7 @@ type Opaque struct {
 	name   string
 	spec   *opaque
 	values map[string]opaqueValue
+	family packet.Family
 }
 
 type opaqueValue struct {
@@ -27,8 +30,9 @@ type opaque struct {
 	family  packet.Family
 	options []opaqueOption // in the order iptables-save prints them
 	require requirement
-	must    bool // one option at least
-	tail    string
+	must    bool                                     // one option at least
+	all     []string                                 // these options must be given
+	entry   func(*Opaque, packet.Family) requirement // what the kernel wants, beside require
 }
 
 // opaqueOption is one option. Kinds of arguments: 0 none, 'n' number, 'r' range of numbers, 'x' number printed in hexadecimal, 'w'
@@ -38,6 +42,8 @@ type opaqueOption struct {
 	kind  byte
 	most  uint64
 	as    string // printed under this name
+	words string // the only values there are, blank-separated
+	omit  string // the value that is not printed, being the default
 	parse func(*option) (string, error)
 }
 
@@ -46,41 +52,63 @@ const u32 = 1<<32 - 1
 // opaques are those matches.
 var opaques = map[string]*opaque{
 	"string": {options: []opaqueOption{
-		{name: "string", kind: 'q'}, {name: "hex-string", kind: 'w', parse: parseHexString}, {name: "algo", kind: 'w'},
-		{name: "from", kind: 'n', most: 65535}, {name: "to", kind: 'n', most: 65535}, {name: "icase"},
-	}, must: true},
+		{name: "string", kind: 'q', parse: parseString}, {name: "hex-string", kind: 'q', as: "string", parse: parseHexString}, {name: "algo", kind: 'w', words: "bm kmp"},
+		{name: "from", kind: 'n', most: 65535, omit: "0"}, {name: "to", kind: 'n', most: 65535, omit: "65535"}, {name: "icase"},
+	}, all: []string{"algo", "string"}},
 	"time": {options: []opaqueOption{
 		{name: "timestart", kind: 'w', parse: parseClock}, {name: "timestop", kind: 'w', parse: parseClock},
 		{name: "monthdays", kind: 'w', parse: parseMonthDays}, {name: "weekdays", kind: 'w', parse: parseWeekDays},
 		{name: "datestart", kind: 'w', parse: parseDate}, {name: "datestop", kind: 'w', parse: parseDate},
 		{name: "kerneltz"}, {name: "contiguous"}, {name: "utc", as: "-"}, {name: "localtz", as: "kerneltz"},
-	}, tail: " --datestop 2038-01-19T03:14:07"},
+	}},
 	"helper": {options: []opaqueOption{{name: "helper", kind: 's'}}, must: true},
 	"socket": {options: []opaqueOption{{name: "transparent"}, {name: "nowildcard"}, {name: "restore-skmark"}},
 		require: requirement{hooks: 1 | 2}},
-	"esp": {options: []opaqueOption{{name: "espspi", kind: 'r', most: u32}}, require: requirement{proto: 50}},
-	"ah":  {options: []opaqueOption{{name: "ahspi", kind: 'r', most: u32}, {name: "ahlen", kind: 'n', most: u32}, {name: "ahres"}}, require: requirement{proto: 51}},
+	"esp": {options: []opaqueOption{{name: "espspi", kind: 'r', most: u32, omit: "0:4294967295"}}, require: requirement{proto: 50}},
+	"ah": {options: []opaqueOption{{name: "ahspi", kind: 'r', most: u32, omit: "0:4294967295"}, {name: "ahlen", kind: 'n', most: u32}, {name: "ahres"}},
+		entry: func(_ *Opaque, f packet.Family) requirement { // IPv6 looks for the extension header instead
+			if f == packet.IPv6 {
+				return requirement{}
+			}
+			return requirement{proto: 51}
+		}},
 	"policy": {options: []opaqueOption{
-		{name: "dir", kind: 'w'}, {name: "pol", kind: 'w'}, {name: "strict"}, {name: "reqid", kind: 'n', most: u32}, {name: "spi", kind: 'x', most: u32},
-		{name: "proto", kind: 'w'}, {name: "mode", kind: 'w'}, {name: "tunnel-src", kind: 'w'}, {name: "tunnel-dst", kind: 'w'}, {name: "next"},
-	}, must: true},
-	"realm":  {options: []opaqueOption{{name: "realm", kind: 'x', most: u32}}, must: true},
+		{name: "dir", kind: 'w', words: "in out"}, {name: "pol", kind: 'w', words: "none ipsec"}, {name: "strict"}, {name: "reqid", kind: 'n', most: u32}, {name: "spi", kind: 'x', most: u32},
+		{name: "proto", kind: 'w', parse: parseTransform}, {name: "mode", kind: 'w', words: "tunnel transport"}, {name: "tunnel-src", kind: 'w'}, {name: "tunnel-dst", kind: 'w'}, {name: "next"},
+	}, all: []string{"dir"}, entry: policyHooks},
+	"realm":  {family: packet.IPv4, options: []opaqueOption{{name: "realm", kind: 'w', parse: func(o *option) (string, error) { return parseGroup(o, "cosmos") }}}, must: true},
 	"bpf":    {options: []opaqueOption{{name: "bytecode", kind: 'q'}, {name: "object-pinned", kind: 'w'}}, must: true},
 	"cgroup": {options: []opaqueOption{{name: "cgroup", kind: 'n', most: u32}, {name: "path", kind: 's'}}, must: true},
 	"cpu":    {options: []opaqueOption{{name: "cpu", kind: 'n', most: u32}}, must: true},
 	"quota":  {options: []opaqueOption{{name: "quota", kind: 'n', most: 1<<64 - 1}}, must: true},
 	"connbytes": {options: []opaqueOption{
-		{name: "connbytes", kind: 'r', most: 1<<64 - 1}, {name: "connbytes-mode", kind: 'w'}, {name: "connbytes-dir", kind: 'w'},
-	}, must: true},
+		{name: "connbytes", kind: 'r', most: 1<<64 - 1}, {name: "connbytes-mode", kind: 'w', words: "packets bytes avgpkt"}, {name: "connbytes-dir", kind: 'w', words: "original reply both"},
+	}, all: []string{"connbytes", "connbytes-dir", "connbytes-mode"}},
 	"connlabel": {options: []opaqueOption{{name: "label", kind: 'w'}, {name: "set"}}, must: true},
 	"dccp": {options: []opaqueOption{
 		{name: "sport", kind: 'r', most: 65535}, {name: "source-port", kind: 'r', most: 65535, as: "sport"},
 		{name: "dport", kind: 'r', most: 65535}, {name: "destination-port", kind: 'r', most: 65535, as: "dport"},
 		{name: "dccp-types", kind: 'w'}, {name: "dccp-option", kind: 'n', most: 255},
 	}, require: requirement{proto: 33}},
-	"ecn":        {options: []opaqueOption{{name: "ecn-tcp-cwr"}, {name: "ecn-tcp-ece"}, {name: "ecn-ip-ect", kind: 'n', most: 3}}, must: true},
-	"u32":        {options: []opaqueOption{{name: "u32", kind: 'q'}}, must: true},
-	"devgroup":   {options: []opaqueOption{{name: "src-group", kind: 'x', most: u32}, {name: "dst-group", kind: 'x', most: u32}}, must: true},
+	"ecn": {options: []opaqueOption{{name: "ecn-tcp-cwr"}, {name: "ecn-tcp-ece"}, {name: "ecn-ip-ect", kind: 'n', most: 3}}, must: true,
+		entry: func(m *Opaque, _ packet.Family) requirement {
+			if m.has("ecn-tcp-cwr") || m.has("ecn-tcp-ece") {
+				return requirement{proto: packet.TCP}
+			}
+			return requirement{}
+		}},
+	"u32": {options: []opaqueOption{{name: "u32", kind: 'q'}}, must: true},
+	"devgroup": {options: []opaqueOption{{name: "src-group", kind: 'w', parse: parseDevGroup}, {name: "dst-group", kind: 'w', parse: parseDevGroup}}, must: true,
+		entry: func(m *Opaque, _ packet.Family) requirement {
+			h := allHooks
+			if m.has("src-group") {
+				h &= hooks(netfilter.PreRouting, netfilter.Input, netfilter.Forward)
+			}
+			if m.has("dst-group") {
+				h &= hooks(netfilter.Forward, netfilter.Output, netfilter.PostRouting)
+			}
+			return requirement{hooks: h}
+		}},
 	"rateest":    {options: []opaqueOption{{name: "rateest", kind: 'w'}, {name: "rateest-bps1", kind: 'w'}, {name: "rateest-gt"}, {name: "rateest-lt"}}, must: true},
 	"osf":        {options: []opaqueOption{{name: "genre", kind: 'w'}, {name: "ttl", kind: 'n', most: 2}, {name: "log", kind: 'n', most: 2}}, must: true, require: requirement{proto: packet.TCP}},
 	"rt":         {family: packet.IPv6, options: []opaqueOption{{name: "rt-type", kind: 'n', most: u32}, {name: "rt-segsleft", kind: 'r', most: u32}, {name: "rt-len", kind: 'n', most: u32}}},
@@ -136,6 +164,9 @@ func (s *opaqueOption) value(o *option) (string, error) {
 	if s.parse != nil {
 		return s.parse(o)
 	}
+	if s.words != "" && (o.arg == "" || !strings.Contains(" "+s.words+" ", " "+o.arg+" ")) {
+		return "", o.badValue()
+	}
 	switch s.kind {
 	case 'n', 'x':
 		n, ok := parseUint(o.arg, s.most)
@@ -148,8 +179,11 @@ func (s *opaqueOption) value(o *option) (string, error) {
 		return strconv.FormatUint(n, 10), nil
 	case 'r':
 		lo, hi, err := parseRange(o, ":", s.most)
-		if err == nil && strings.HasSuffix(o.arg, ":") {
-			return strconv.FormatUint(lo, 10) + ":", nil
+		if err == nil && lo > hi && s.name == "connbytes" {
+			err = o.badValue()
+		}
+		if err == nil && s.name == "connbytes" && hi == s.most {
+			return strconv.FormatUint(lo, 10), nil
 		}
 		return string(appendRange(nil, lo, hi)), err
 	case 'w':
@@ -160,14 +194,44 @@ func (s *opaqueOption) value(o *option) (string, error) {
 	return o.arg, nil
 }
 
-func (m *Opaque) finish(*ruleParser) error {
+func (m *Opaque) finish(r *ruleParser) error {
+	m.family = r.family
+	for _, need := range m.spec.all {
+		if !m.has(need) {
+			return refuse(m.name, "option --"+need+" must be specified", "")
+		}
+	}
+	if m.name == "time" {
+		m.settleTime()
+	}
+	if m.name == "policy" && !m.has("pol") {
+		m.values["pol"] = opaqueValue{text: "ipsec"}
+	}
 	if m.spec.must && len(m.values) == 0 {
 		return refuse(m.name, "an option must be specified", "")
 	}
 	return nil
 }
 
-func (m *Opaque) require() requirement { return m.spec.require }
+func (m *Opaque) has(name string) bool {
+	_, ok := m.values[name]
+	return ok
+}
+
+func (m *Opaque) require() requirement {
+	if m.spec.entry != nil {
+		return m.spec.entry(m, m.family)
+	}
+	return m.spec.require
+}
+
+// policyHooks: what came in is asked before it leaves, what goes out after it is routed (xt_policy.c, policy_mt_check).
+func policyHooks(m *Opaque, _ packet.Family) requirement {
+	if m.values["dir"].text == "in" {
+		return requirement{hooks: hooks(netfilter.PreRouting, netfilter.Input, netfilter.Forward)}
+	}
+	return requirement{hooks: hooks(netfilter.Forward, netfilter.Output, netfilter.PostRouting)}
+}
 
 func (m *Opaque) unmodelled() string { return m.name }
 
@@ -178,11 +242,15 @@ func (m *Opaque) Append(b []byte) []byte {
 	for i := range m.spec.options {
 		s := &m.spec.options[i]
 		v, ok := m.values[s.name]
-		if !ok || s.as != "" {
+		if !ok || s.as != "" || s.omit != "" && v.text == s.omit && !v.invert {
 			continue
 		}
 		if v.invert {
 			b = append(b, " !"...)
+		}
+		if s.name == "string" {
+			b = appendPattern(b, v.text)
+			continue
 		}
 		b = append(append(b, " --"...), s.name...)
 		switch s.kind {
@@ -196,32 +264,86 @@ func (m *Opaque) Append(b []byte) []byte {
 			b = append(append(b, ' '), v.text...)
 		}
 	}
-	if _, ok := m.values["datestop"]; !ok {
-		b = append(b, m.spec.tail...)
-	}
 	return b
 }
 
-// parseHexString reads text with bytes in hexadecimal between bars, and spells it as iptables-save does.
+// parseGroup reads V or V/M and spells it as iptables-save does; 0 has a name.
+func parseGroup(o *option, zero string) (string, error) {
+	if o.arg == zero {
+		return zero, nil
+	}
+	v, m, err := parsePair("--"+o.name, o.arg)
+	switch {
+	case err != nil:
+		return "", err
+	case m != u32:
+		return string(appendHex(append(appendHex(nil, v), '/'), m)), nil
+	case v == 0:
+		return zero, nil
+	}
+	return string(appendHex(nil, v)), nil
+}
+
+func parseDevGroup(o *option) (string, error) { return parseGroup(o, "default") }
+
+// parseTransform reads the protocol of an IPsec transform.
+func parseTransform(o *option) (string, error) {
+	switch p, err := parseProtocol(o.arg); {
+	case err != nil:
+		return "", err
+	case p == 50 || p == 51 || p == 108:
+		return protocolName(p), nil
+	}
+	return "", refuse("--proto", "protocol must be ah, esp or ipcomp", o.arg)
+}
+
+// maxPattern is the longest text that -m string looks for (XT_STRING_MAX_PATTERN_SIZE).
+const maxPattern = 128
+
+// parseString reads the text of --string.
+func parseString(o *option) (string, error) {
+	if o.arg == "" || len(o.arg) > maxPattern {
+		return "", o.badValue()
+	}
+	return o.arg, nil
+}
+
+// parseHexString reads text with bytes in hexadecimal between bars.
 func parseHexString(o *option) (string, error) {
-	var b strings.Builder
-	hex := false
+	var b, digits []byte
+	hexed := false
 	for _, c := range []byte(o.arg) {
 		switch {
 		case c == '|':
-			hex = !hex
-			b.WriteByte(c)
-		case hex && c == ' ':
-		case hex && strings.IndexByte("0123456789abcdefABCDEF", c) < 0:
-			return "", o.badValue()
-		default:
-			b.WriteByte(c)
+			var err error
+			if b, err = hex.AppendDecode(b, digits); err != nil {
+				return "", o.badValue()
+			}
+			hexed, digits = !hexed, nil
+		case !hexed:
+			b = append(b, c)
+		case c != ' ':
+			digits = append(digits, c)
 		}
 	}
-	if hex || b.Len() == 0 {
+	if hexed || len(b) == 0 || len(b) > maxPattern {
 		return "", o.badValue()
 	}
-	return `"` + b.String() + `"`, nil
+	return string(b), nil
+}
+
+// appendPattern spells the text of -m string: in hexadecimal when bytes of it cannot be printed or it ends in a backslash
+// (libxt_string.c, is_hex_string).
+func appendPattern(b []byte, s string) []byte {
+	plain := s[len(s)-1] != '\\'
+	for i := range len(s) {
+		plain = plain && s[i] >= ' ' && s[i] < 127
+	}
+	if !plain {
+		return append(hex.AppendEncode(append(b, " --hex-string \"|"...), []byte(s)), "|\""...)
+	}
+	b = append(b, " --string \""...)
+	return append(append(b, strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(s)...), '"')
 }
 
 func parseClock(o *option) (string, error) {
@@ -260,8 +382,42 @@ func parseMonthDays(o *option) (string, error) {
 	return strings.Join(out, ","), nil
 }
 
+// settleTime puts down what iptables-save prints of -m time: both ends of the day if one is not midnight, the last second there is,
+// and the other days in place of inverted ones (libxt_time.c, time_save).
+func (m *Opaque) settleTime() {
+	if m.values == nil {
+		m.values = map[string]opaqueValue{}
+	}
+	start, stop := opaqueValue{text: "00:00:00"}, opaqueValue{text: "23:59:59"}
+	if v, ok := m.values["timestart"]; ok {
+		start = v
+	}
+	if v, ok := m.values["timestop"]; ok {
+		stop = v
+	}
+	m.values["timestart"], m.values["timestop"] = start, stop
+	if start.text == "00:00:00" && stop.text == "23:59:59" {
+		delete(m.values, "timestart")
+		delete(m.values, "timestop")
+	}
+	if !m.has("datestop") {
+		m.values["datestop"] = opaqueValue{text: "2038-01-19T03:14:07"}
+	}
+	if v := m.values["weekdays"]; v.invert {
+		var others []string
+		for _, d := range weekDays {
+			if !strings.Contains(v.text, d) {
+				others = append(others, d)
+			}
+		}
+		m.values["weekdays"] = opaqueValue{text: strings.Join(others, ",")}
+	}
+}
+
+var weekDays = [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+
 func parseWeekDays(o *option) (string, error) {
-	names := [...]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+	names := weekDays
 	var given [7]bool
 next:
 	for s := range strings.SplitSeq(o.arg, ",") {

@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
@@ -46,9 +47,12 @@ func (m *Owner) set(o *option) error {
 	}
 	r := idRange{set: true, invert: o.invert}
 	if o.arg != "root" {
-		lo, hi, err := parseRange(o, "-", 1<<32-2)
+		lo, hi, err := parseOrdered(o, "-", 1<<32-2)
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(o.arg, "-") || strings.HasSuffix(o.arg, "-") {
+			return o.badValue()
 		}
 		r.lo, r.hi = uint32(lo), uint32(hi)
 	}

@@ -43,7 +43,7 @@ func (m *Physdev) set(o *option) (err error) {
 func (m *Physdev) finish(r *ruleParser) error { return r.mustHave(m, "--physdev-*") }
 
 func (m *Physdev) require() requirement {
-	if m.Out.Name != "" || m.IsOut {
+	if (m.Out.Name != "" || m.IsOut) && (!m.IsBridged || m.NotBridged) {
 		// Before the bridge has decided there is no output port (physdev_mt_check).
 		return requirement{hooks: allHooks &^ hooks(netfilter.Output)}
 	}
@@ -61,11 +61,22 @@ func (m *Physdev) Append(b []byte) []byte {
 		}
 	}
 	flag(m.IsIn, m.NotIsIn, " --physdev-is-in")
-	b = m.In.append(b, " --physdev-in ")
+	b = appendPort(b, m.In, " --physdev-in ")
 	flag(m.IsOut, m.NotIsOut, " --physdev-is-out")
-	b = m.Out.append(b, " --physdev-out ")
+	b = appendPort(b, m.Out, " --physdev-out ")
 	flag(m.IsBridged, m.NotBridged, " --physdev-is-bridged")
 	return b
+}
+
+// appendPort appends a condition on a bridge port; unlike -i and -o, that of every port too.
+func appendPort(b []byte, i Interface, opt string) []byte {
+	if i.Name != "+" {
+		return i.append(b, opt)
+	}
+	if i.Invert {
+		b = append(b, " !"...)
+	}
+	return append(append(b, opt...), '+')
 }
 
 func (m *Physdev) match(_ *walker, p *packet.Packet) bool {

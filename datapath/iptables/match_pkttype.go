@@ -12,7 +12,7 @@ type PktType struct {
 	Invert bool
 }
 
-var pktTypeNames = [...]string{"unicast", "broadcast", "multicast"}
+var pktTypeNames = [...]string{"unicast", "broadcast", "multicast", "otherhost"}
 
 var _ = registerMatch(&extension{
 	name: "pkttype", options: []optionSpec{{name: "pkt-type", args: 1}}, newMatch: func() parsedMatch { return new(PktType) },

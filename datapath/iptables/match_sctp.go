@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/svclab/svclab/datapath/packet"
 )
@@ -24,10 +25,10 @@ var sctpChunks = [...]struct {
 	name string
 	flag string // letters of its flag bits
 }{
-	{"DATA", "BEUI"}, {"INIT", ""}, {"INIT_ACK", ""}, {"SACK", ""}, {"HEARTBEAT", ""}, {"HEARTBEAT_ACK", ""},
+	{"DATA", "IUBE"}, {"INIT", ""}, {"INIT_ACK", ""}, {"SACK", ""}, {"HEARTBEAT", ""}, {"HEARTBEAT_ACK", ""},
 	{"ABORT", "T"}, {"SHUTDOWN", ""}, {"SHUTDOWN_ACK", ""}, {"ERROR", ""}, {"COOKIE_ECHO", ""}, {"COOKIE_ACK", ""},
-	{"ECN_ECNE", ""}, {"ECN_CWR", ""}, {"SHUTDOWN_COMPLETE", "T"}, {"I_DATA", ""}, {"RE_CONFIG", ""}, {"PAD", ""},
-	{"ASCONF", ""}, {"ASCONF_ACK", ""}, {"FORWARD_TSN", ""}, {"I_FORWARD_TSN", ""},
+	{"ECN_ECNE", ""}, {"ECN_CWR", ""}, {"SHUTDOWN_COMPLETE", "T"}, {"I_DATA", ""}, {"ASCONF_ACK", ""}, {"RE_CONFIG", ""},
+	{"PAD", ""}, {"FORWARD_TSN", ""}, {"ASCONF", ""}, {"I_FORWARD_TSN", ""},
 }
 
 // Name is the name after -m.
@@ -36,14 +37,22 @@ func (m *SCTP) Name() string { return "sctp" }
 func (m *SCTP) set(o *option) (err error) {
 	switch o.name {
 	case "sport":
-		m.Sport, err = parsePorts("--sport", o.arg, o.invert)
+		m.Sport, err = parseSCTPPorts("--sport", o.arg, o.invert)
 	case "dport":
-		m.Dport, err = parsePorts("--dport", o.arg, o.invert)
+		m.Dport, err = parseSCTPPorts("--dport", o.arg, o.invert)
 	default:
 		m.notChunks = o.invert
 		m.chunks, err = parseChunks(o)
 	}
 	return err
+}
+
+// parseSCTPPorts is parsePorts without names: systems' lists of services know hardly any for SCTP.
+func parseSCTPPorts(opt, s string, invert bool) (Ports, error) {
+	if s != "" && strings.Trim(strings.ToLower(s), "+:0123456789abcdefx ") != "" && s != "amqp" {
+		return Ports{}, refuse(opt, "invalid port/service", s)
+	}
+	return parsePorts(opt, s, invert)
 }
 
 func parseChunks(o *option) (string, error) {
@@ -56,7 +65,7 @@ func parseChunks(o *option) (string, error) {
 	}
 	seen := map[string]string{}
 	for s := range strings.SplitSeq(o.arg2, ",") {
-		name, flags, has := strings.Cut(s, ":")
+		name, flags, _ := strings.Cut(s, ":")
 		known := false
 		for _, c := range sctpChunks {
 			if strings.EqualFold(c.name, name) {
@@ -64,10 +73,7 @@ func parseChunks(o *option) (string, error) {
 				if strings.Trim(strings.ToUpper(flags), c.flag) != "" {
 					return "", refuse("--chunk-types", "bad chunk flags", s)
 				}
-				seen[c.name] = ""
-				if has {
-					seen[c.name] = ":" + flags
-				}
+				seen[c.name] = chunkFlags(flags, c.flag)
 			}
 		}
 		if !known {
@@ -83,6 +89,23 @@ func parseChunks(o *option) (string, error) {
 	return how + " " + strings.Join(out, ","), nil
 }
 
+// chunkFlags spells a chunk's flags, upper case for set and lower for clear, in the order of their bits.
+func chunkFlags(given, order string) string {
+	out := ""
+	for _, c := range order {
+		for _, g := range given {
+			if unicode.ToUpper(g) == c {
+				out += string(g)
+				break
+			}
+		}
+	}
+	if out == "" {
+		return ""
+	}
+	return ":" + out
+}
+
 func (m *SCTP) finish(*ruleParser) error { return nil }
 
 func (m *SCTP) require() requirement { return requirement{proto: packet.SCTP} }
@@ -96,7 +119,7 @@ func (m *SCTP) unmodelled() string {
 
 // Append appends the options.
 func (m *SCTP) Append(b []byte) []byte {
-	b = m.Dport.append(m.Sport.append(b, " --sport "), " --dport ")
+	b = m.Dport.appendFull(m.Sport.appendFull(b, " --sport "), " --dport ")
 	if m.chunks != "" {
 		if m.notChunks {
 			b = append(b, " !"...)

@@ -1,6 +1,8 @@
 package iptables
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/svclab/svclab/datapath/netfilter"
@@ -12,8 +14,8 @@ type Set struct {
 	Set    string
 	Dims   []netfilter.Dimension
 	Invert bool
-	rest   string // further options, as printed
-	what   string // the first of them that changes the result
+	rest   [5]string // further options as printed, in the order of the print: see setOptions
+	what   string    // the first of them that changes the result
 }
 
 var _ = registerMatch(&extension{
@@ -36,23 +38,37 @@ func (m *Set) set(o *option) (err error) {
 		m.Invert = o.invert
 		return err
 	}
+	text := " --" + o.name
 	if o.invert {
-		m.rest += " !"
+		text = " !" + text
 	}
-	m.rest += " --" + o.name
+	place, _, _ := strings.Cut(o.name, "-") // packets, bytes
 	switch o.name {
 	case "return-nomatch":
 		m.what = "set --" + o.name
 	case "update-counters", "update-subcounters":
+		if !o.invert {
+			return nil // as they are without it
+		}
 	default:
-		if _, ok := parseUint(o.arg, 1<<64-1); !ok {
+		n, ok := parseUint(o.arg, 1<<64-1)
+		if !ok {
 			return o.badValue()
 		}
-		m.rest += " " + o.arg
+		text += " " + strconv.FormatUint(n, 10)
 		m.what = "set --" + o.name
+		o.name = place
 	}
+	at := slices.Index(setOptions[:], o.name)
+	if m.rest[at] != "" {
+		return refuse("set", "only one of --"+place+"-eq, -lt, -gt is allowed", "")
+	}
+	m.rest[at] = text
 	return nil
 }
+
+// setOptions are the options of -m set beside the set itself, in the order of the print (libxt_set.c, set_save_v4).
+var setOptions = [...]string{"return-nomatch", "update-counters", "update-subcounters", "packets", "bytes"}
 
 // parseSetRef reads a set's name and its directions.
 func parseSetRef(o *option) (string, []netfilter.Dimension, error) {
@@ -102,7 +118,10 @@ func (m *Set) Append(b []byte) []byte {
 		b = append(b, " !"...)
 	}
 	b = appendSetRef(append(b, " --match-set "...), m.Set, m.Dims)
-	return append(b, m.rest...)
+	for _, s := range m.rest {
+		b = append(b, s...)
+	}
+	return b
 }
 
 func (m *Set) unmodelled() string { return m.what }

@@ -15,9 +15,9 @@ func (m *UDP) Name() string { return "udp" }
 func (m *UDP) set(o *option) (err error) {
 	switch o.name {
 	case "sport":
-		m.Sport, err = parsePorts("--sport", o.arg, o.invert)
+		m.Sport, err = parsePlainPorts("--sport", o.arg, o.invert)
 	case "dport":
-		m.Dport, err = parsePorts("--dport", o.arg, o.invert)
+		m.Dport, err = parsePlainPorts("--dport", o.arg, o.invert)
 	}
 	return err
 }

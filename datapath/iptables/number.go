@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// parseUint reads a number as strtoul with base 0 does: decimal, 0x hexadecimal, 0 octal. No sign, nothing after it.
+// parseUint reads a number as xtables_strtoul with base 0 does: decimal, 0x hexadecimal, 0 octal, a plus sign or blanks in front; no
+// minus sign, nothing after it.
 func parseUint(s string, most uint64) (uint64, bool) {
 	if len(s) > 0 && len(s) <= 5 { // the common case: a port, a prefix length
 		n, ok := uint64(0), s[0] != '0' || len(s) == 1
@@ -17,7 +18,8 @@ func parseUint(s string, most uint64) (uint64, bool) {
 			return n, n <= most
 		}
 	}
-	if s == "" || strings.IndexByte(s, '_') >= 0 || len(s) > 24 {
+	s = strings.TrimPrefix(strings.TrimLeft(s, " \t"), "+")
+	if s == "" || s[0] == '+' || strings.IndexByte(s, '_') >= 0 || len(s) > 24 {
 		return 0, false
 	}
 	base := 10
@@ -85,10 +87,18 @@ func parseRange(o *option, sep string, most uint64) (lo, hi uint64, err error) {
 	case ok && b != "":
 		hi, ok = parseUint(b, most)
 	}
-	if !ok || lo > hi {
+	if !ok {
 		return 0, 0, o.badValue()
 	}
 	return lo, hi, nil
+}
+
+// parseOrdered is parseRange where the first number may not be above the second.
+func parseOrdered(o *option, sep string, most uint64) (lo, hi uint64, err error) {
+	if lo, hi, err = parseRange(o, sep, most); err == nil && lo > hi {
+		err = o.badValue()
+	}
+	return lo, hi, err
 }
 
 func appendRange(b []byte, lo, hi uint64) []byte {

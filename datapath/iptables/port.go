@@ -49,9 +49,51 @@ func parsePorts(opt, s string, invert bool) (Ports, error) {
 	return p, nil
 }
 
+// parsePlainPorts is parsePorts as the extensions do it that leave ports to the resolver (libxtables, xtopt_parse_mport over
+// getaddrinfo): decimal only, cut to 16 bits, nothing standing for 0, in any order.
+func parsePlainPorts(opt, s string, invert bool) (Ports, error) {
+	p := Ports{Set: true, Invert: invert, Hi: 65535}
+	lo, hi, isRange := strings.Cut(s, ":")
+	var err error
+	if lo != "" || !isRange {
+		if p.Lo, err = parsePlainPort(opt, lo); err != nil {
+			return p, err
+		}
+	}
+	switch {
+	case !isRange:
+		p.Hi = p.Lo
+	case hi != "":
+		p.Hi, err = parsePlainPort(opt, hi)
+	}
+	return p, err
+}
+
+func parsePlainPort(opt, s string) (uint16, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if n, ok := serviceNames[s]; ok {
+		return n, nil
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(s, "+"), 10, 32)
+	if err != nil {
+		return 0, refuse(opt, "port does not resolve to anything", s)
+	}
+	return uint16(n), nil
+}
+
 // append appends the option, unless it says nothing.
 func (p Ports) append(b []byte, opt string) []byte {
-	if !p.Set || p.Lo == 0 && p.Hi == 65535 && !p.Invert {
+	if p.Lo == 0 && p.Hi == 65535 && !p.Invert {
+		return b
+	}
+	return p.appendFull(b, opt)
+}
+
+// appendFull appends the option, if it was given.
+func (p Ports) appendFull(b []byte, opt string) []byte {
+	if !p.Set {
 		return b
 	}
 	if p.Invert {

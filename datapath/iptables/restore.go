@@ -2,8 +2,6 @@ package iptables
 
 import (
 	"strings"
-
-	"github.com/svclab/svclab/datapath/netfilter"
 )
 
 // RestoreOptions are iptables-restore's.
@@ -133,6 +131,8 @@ func (in *restorer) declare(s string) error {
 	c := in.tx.table.chains[name]
 	switch {
 	case c != nil && c.Builtin:
+	case c == nil && standardVerdict(name) != nil:
+		return &ChainError{":", in.tx.table.ID, name, ErrChainExists}
 	case c == nil:
 		name = strings.Clone(name)
 		c = in.tx.add(name, in.pos())
@@ -153,9 +153,6 @@ func (in *restorer) declare(s string) error {
 	v, ok := parsePolicy(policy)
 	if !ok {
 		return refuse("chain", "bad policy name", policy)
-	}
-	if v == netfilter.Drop && in.tx.table.ID == NAT {
-		return refuse("chain", `table "nat" is not intended for filtering, DROP is inhibited there`, ":"+s)
 	}
 	n := new(Counters)
 	if in.opt.Counters {
@@ -193,6 +190,9 @@ func (in *restorer) command(s string) error {
 		if strings.IndexByte(s[:end], ':') < 0 {
 			return refuse("counters", "need :", s)
 		}
+		if s[1] == ':' {
+			return refuse("counters", "need ]", s)
+		}
 		if in.opt.Counters {
 			var ok bool
 			if ctr, ok = parseCounters(s[:end+1]); !ok && !in.lenient {
@@ -205,10 +205,8 @@ func (in *restorer) command(s string) error {
 	if in.tokens, err = splitRestore(in.tokens[:0], s); err != nil {
 		return err
 	}
-	for _, t := range in.tokens {
-		if !t.quoted && isTableOption(t.text) {
-			return refuse("-t", "cannot be used in iptables-restore", t.text)
-		}
+	if n := len(in.tokens); n > 0 && unclosed(s) {
+		in.tokens[n-1].text += "\n"
 	}
 	p := &in.parser
 	if err := p.parse(in.tokens); err != nil {
@@ -224,17 +222,6 @@ func (in *restorer) command(s string) error {
 		return nil
 	}
 	return in.tx.apply(p, ruleText(s, in.tokens), in.pos())
-}
-
-// isTableOption reports whether an argument is taken for -t by iptables-restore: any one-letter options with a t among them.
-func isTableOption(s string) bool {
-	if len(s) < 2 || s[0] != '-' {
-		return false
-	}
-	if s[1] != '-' {
-		return strings.IndexByte(s, 't') >= 0
-	}
-	return len(s) > 2 && strings.HasPrefix("--table", s)
 }
 
 func (in *restorer) commit() error {

@@ -11,7 +11,13 @@ type SetConnmark struct {
 	How            string // "set-xmark", "save-mark", "restore-mark"
 	Value, Mask    uint32 // of set-xmark
 	NFMask, CTMask uint32 // of save-mark and restore-mark
+	masks          uint8  // which mask options were given
 }
+
+const (
+	maskBoth  = 1 // --mask
+	maskSides = 2 // --nfmask, --ctmask
+)
 
 var _ = registerTarget(&extension{
 	name: "CONNMARK",
@@ -28,12 +34,17 @@ func (t *SetConnmark) Name() string { return "CONNMARK" }
 func (t *SetConnmark) set(o *option) (err error) {
 	switch o.name {
 	case "mask", "nfmask", "ctmask":
-		if t.How != "save-mark" && t.How != "restore-mark" {
-			return refuse("--"+o.name, "needs --save-mark or --restore-mark before it", o.arg)
+		if o.name == "mask" && t.masks&maskSides != 0 || o.name != "mask" && t.masks&maskBoth != 0 {
+			return refuse("--"+o.name, "cannot be used together with another mask", o.arg)
 		}
 		n, ok := parseUint(o.arg, 1<<32-1)
 		if !ok {
 			return o.badValue()
+		}
+		if o.name == "mask" {
+			t.masks |= maskBoth
+		} else {
+			t.masks |= maskSides
 		}
 		if o.name != "ctmask" {
 			t.NFMask = uint32(n)
@@ -59,6 +70,13 @@ func (t *SetConnmark) finish(*ruleParser) error {
 	if t.How == "" {
 		return refuse("CONNMARK", "no operation specified", "")
 	}
+	if t.How == "set-xmark" {
+		if t.masks&maskBoth != 0 {
+			t.Mask = t.NFMask
+		}
+		t.NFMask, t.CTMask = 1<<32-1, 1<<32-1
+	}
+	t.masks = 0
 	return nil
 }
 

@@ -51,7 +51,10 @@ var noEffects = map[string]*noEffect{
 	}, require: requirement{proto: packet.TCP, hooks: allHooks}, must: true},
 	"CHECKSUM": {options: []noEffectOption{{name: "checksum-fill"}}, require: requirement{tables: inTable(Mangle)}, must: true},
 	"TRACE":    {},
-	"AUDIT":    {options: []noEffectOption{{name: "type", arg: 'w'}}, must: true},
+	"IDLETIMER": {options: []noEffectOption{
+		{name: "timeout", arg: 'n', most: 1<<32 - 1}, {name: "label", arg: 's', most: 27}, {name: "alarm"},
+	}, must: true},
+	"AUDIT": {options: []noEffectOption{{name: "type", arg: 'w'}}, must: true},
 	"CLASSIFY": {options: []noEffectOption{{name: "set-class", arg: 'w', parse: parseClass}},
 		require: requirement{hooks: hooks(netfilter.Forward, netfilter.Output, netfilter.PostRouting)}, must: true},
 	"TOS": {options: []noEffectOption{{name: "set-tos", arg: 'w', parse: printTOS}}, require: requirement{tables: inTable(Mangle)}, must: true},
@@ -178,9 +181,9 @@ func parseLogLevel(o *option) (string, error) {
 	if n, ok := parseUint(o.arg, 7); ok {
 		return strconv.FormatUint(n, 10), nil
 	}
-	for i, names := range [...]string{"emerg panic", "alert", "crit", "err error", "warning warn", "notice", "info", "debug"} {
+	for i, names := range [...]string{"emerg panic", "alert", "crit", "error", "warning", "notice", "info", "debug"} {
 		for n := range strings.FieldsSeq(names) {
-			if strings.EqualFold(n, o.arg) {
+			if n == o.arg {
 				return strconv.Itoa(i), nil
 			}
 		}

@@ -31,7 +31,7 @@ func (t *NFQueue) set(o *option) error {
 	case "queue-cpu-fanout":
 		t.Fan = true
 	default:
-		lo, hi, err := parseRange(o, ":", 65535)
+		lo, hi, err := parseOrdered(o, ":", 65535)
 		if err != nil || (o.name == "queue-balance") != (lo != hi) {
 			return o.badValue()
 		}
@@ -40,7 +40,12 @@ func (t *NFQueue) set(o *option) error {
 	return nil
 }
 
-func (t *NFQueue) finish(*ruleParser) error { return nil }
+func (t *NFQueue) finish(*ruleParser) error {
+	if t.Fan && t.First == t.Last {
+		return refuse("NFQUEUE", "--queue-cpu-fanout also requires --queue-balance", "")
+	}
+	return nil
+}
 
 func (t *NFQueue) unmodelled() string { return "NFQUEUE" }
 
@@ -117,6 +122,9 @@ func (t *ChangeSet) set(o *option) error {
 }
 
 func (t *ChangeSet) finish(*ruleParser) error {
+	if t.timeout != "" && t.add == "" {
+		return refuse("SET", "--timeout can be used with --add-set only", "")
+	}
 	if len(t.names) == 0 {
 		return refuse("SET", "you must specify --add-set, --del-set or --map-set", "")
 	}

@@ -10,17 +10,17 @@ import (
 // RejectWith ends the packet and tells its sender (net/ipv4/netfilter/ipt_REJECT.c, net/ipv6/netfilter/ip6t_REJECT.c).
 type RejectWith struct{ With string }
 
-// rejectNames list the answers of each family and their short forms; the first is the default.
+// rejectNames list the answers of each family and their short forms, in the order in which a beginning is looked for.
 var rejectNames = map[packet.Family][][2]string{
 	packet.IPv4: {
-		{"icmp-port-unreachable", "port-unreach"}, {"icmp-net-unreachable", "net-unreach"},
-		{"icmp-host-unreachable", "host-unreach"}, {"icmp-proto-unreachable", "proto-unreach"},
+		{"icmp-net-unreachable", "net-unreach"}, {"icmp-host-unreachable", "host-unreach"},
+		{"icmp-proto-unreachable", "proto-unreach"}, {"icmp-port-unreachable", "port-unreach"},
 		{"icmp-net-prohibited", "net-prohib"}, {"icmp-host-prohibited", "host-prohib"}, {"tcp-reset", "tcp-rst"},
 		{"icmp-admin-prohibited", "admin-prohib"},
 	},
 	packet.IPv6: {
-		{"icmp6-port-unreachable", "port-unreach"}, {"icmp6-no-route", "no-route"},
-		{"icmp6-adm-prohibited", "adm-prohibited"}, {"icmp6-addr-unreachable", "addr-unreach"}, {"tcp-reset", "tcp-rst"},
+		{"icmp6-no-route", "no-route"}, {"icmp6-adm-prohibited", "adm-prohibited"},
+		{"icmp6-addr-unreachable", "addr-unreach"}, {"icmp6-port-unreachable", "port-unreach"}, {"tcp-reset", "tcp-rst"},
 		{"icmp6-policy-fail", "policy-fail"}, {"icmp6-reject-route", "reject-route"},
 	},
 }
@@ -36,7 +36,7 @@ func (t *RejectWith) Name() string { return "REJECT" }
 func (t *RejectWith) set(o *option) error {
 	// A beginning of a name is enough (libipt_REJECT.c, REJECT_parse).
 	for _, n := range rejectNames[o.rule.family] {
-		if o.arg != "" && (strings.HasPrefix(n[0], strings.ToLower(o.arg)) || strings.HasPrefix(n[1], strings.ToLower(o.arg))) {
+		if s := strings.ToLower(o.arg); strings.HasPrefix(n[0], s) || strings.HasPrefix(n[1], s) {
 			t.With = n[0]
 			return nil
 		}
@@ -46,7 +46,10 @@ func (t *RejectWith) set(o *option) error {
 
 func (t *RejectWith) finish(r *ruleParser) error {
 	if t.With == "" {
-		t.With = rejectNames[r.family][0][0]
+		t.With = "icmp-port-unreachable"
+		if r.family == packet.IPv6 {
+			t.With = "icmp6-port-unreachable"
+		}
 	}
 	return nil
 }

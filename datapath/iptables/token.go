@@ -55,6 +55,23 @@ func splitRestore(into []token, line string) ([]token, error) {
 	return into, nil
 }
 
+// unclosed reports whether a line ends inside quotes: its last argument then takes in the new line.
+func unclosed(line string) bool {
+	if strings.IndexByte(line, '"') < 0 {
+		return false
+	}
+	open := false
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == '"':
+			open = !open
+		case line[i] == '\\' && open:
+			i++
+		}
+	}
+	return open
+}
+
 // unquote reads an argument of which line[start:quote] stands before its first quote. It returns the position after the
 // argument. An unclosed quote runs to the end of the line.
 func unquote(line string, start, quote int) (string, int) {

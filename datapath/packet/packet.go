@@ -123,4 +123,5 @@ const (
 	ToHost PacketType = iota
 	Broadcast
 	Multicast
+	OtherHost // seen because the interface is promiscuous
 )
