@@ -27,6 +27,7 @@ func sample(endpoints int) *report.Report {
 		Services: []report.Service{{Service: "default/x", Verdict: report.Fail}}, Traffic: []report.Traffic{{Name: "t", Connections: 1000000}},
 		Checks: []report.Check{c, {Name: "rules", Verdict: report.NotCompared, Reason: "no kernel", Differences: []string{"-A <X>"}}},
 		Known:  []report.Known{{ID: "k", What: "ports", Reason: "drawn"}}, Warnings: []string{"careful"},
+		Timeline: []report.Moment{{At: "1m30s", What: "endpoint <x> dies", Node: "node-1", Log: []string{"a line"}}},
 	}
 }
 
@@ -44,7 +45,7 @@ func TestReport(t *testing.T) {
 	p := pageOf(t, sample(3))
 	for _, want := range []string{
 		"&lt;script&gt;alert(1)&lt;/script&gt;", "✗ FAIL", "? NOT-COMPARED", "off &lt;by&gt; much", "10.0.0.2:80", "33.33 %", "30.00 to 36.67 %", "1\u202f000\u202f000",
-		"svclab compare x.yaml --only t", "1\u202f234\u202f567", "never", "-A &lt;X&gt;", "Kernel 6.18, rootless, iptables nft", "careful", "drawn", "<svg role=\"img\"", "<style>:root",
+		"svclab compare x.yaml --only t", "1\u202f234\u202f567", "never", "-A &lt;X&gt;", "Kernel 6.18, rootless, iptables nft", "careful", "drawn", "1m30s", "endpoint &lt;x&gt; dies", "a line", "<svg role=\"img\"", "<style>:root",
 	} {
 		if !strings.Contains(p, want) {
 			t.Errorf("no %q in the page", want)
