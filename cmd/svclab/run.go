@@ -95,7 +95,7 @@ func (a *app) readScenario(name string) (*scenario.Scenario, string, error) {
 }
 
 // formats are what a report can be written as.
-var formats = []string{"table", "json", "ndjson", "junit", "github", "html"}
+var formats = []string{"table", "json", "ndjson", "junit", "markdown", "github", "html"}
 
 // sink is one -o: a format, and a file or standard output.
 type sink struct{ format, path string }
@@ -170,6 +170,8 @@ func write(w io.Writer, format string, r *report.Report, strict bool, style repo
 		return report.WriteJSON(w, r, true)
 	case "junit":
 		return r.WriteJUnit(w, strict)
+	case "markdown":
+		return r.WriteMarkdown(w)
 	case "html":
 		return web.WriteReport(w, r)
 	}

@@ -60,11 +60,19 @@ type Check struct {
 	PValue    *Number   `json:"pValue,omitempty"`
 	Backends  []Backend `json:"backends,omitempty"`
 	Power     *Power    `json:"power,omitempty"`
-	Service   string    `json:"service,omitempty"` // of a comparison: whose connections were judged
+	Measured  *Measured `json:"measured,omitempty"` // of a threshold
+	Service   string    `json:"service,omitempty"`  // of a comparison: whose connections were judged
 	// Differences are the first places at which model and kernel differ.
 	Differences []string `json:"differences,omitempty"`
 	Reproduce   string   `json:"reproduce"` // a command that shows the same again
 	Line        int      `json:"-"`         // of the check in its scenario, for annotations
+}
+
+// Measured is a statistic of a metric, with its unit, and the bound that it was held against.
+type Measured struct {
+	Metric string `json:"metric"`
+	Want   string `json:"want"`
+	Got    string `json:"got"`
 }
 
 // Power is what a shares check can see, known before the run: the connections it takes to refute the shares when one endpoint
