@@ -23,6 +23,7 @@ type observer struct {
 	now     []*measure.Tally          // of the present stretch, by node; nil where no connection comes
 	tallies []*measure.Tally          // of all stretches and nodes, in the order they began
 	whole   []measure.Epoch           // shares over all nodes, each weighed by what comes to it
+	since   time.Duration             // when the last of them began
 	settled map[measure.Outcome]int64 // connections that state decided, without a draw
 	results [4]int64                  // by replay.Result
 	first   [4]string                 // the first connection with each result, and why it ended so
@@ -45,7 +46,7 @@ type observer struct {
 	connect, rules       *measure.Trend
 	affinity             struct{ kept, broken, moved, stuck, after int64 }
 	firstBroken          string
-	masked               int64 // answered connections whose endpoint saw another source than the client
+	masked               int64         // answered connections whose endpoint saw another source than the client
 	timeout              time.Duration // of the affinity check; 0 without one
 }
 
@@ -94,10 +95,15 @@ func (w *observer) epoch(sites []*site, at *site, now time.Duration) error {
 		w.tallies = append(w.tallies, w.now[st.index])
 	}
 	whole, err := mixed(name, w.now, weights)
-	if err != nil || len(whole.Cells) == 0 || len(w.whole) > 0 && w.whole[len(w.whole)-1].Equal(whole) {
+	if err != nil || len(whole.Cells) == 0 {
 		return err
 	}
-	w.whole = append(w.whole, whole)
+	if n := len(w.whole); n > 0 && w.since == now { // another node at the same moment: no connection came between
+		w.whole = w.whole[:n-1]
+	}
+	if n := len(w.whole); n == 0 || !w.whole[n-1].Equal(whole) {
+		w.whole, w.since = append(w.whole, whole), now
+	}
 	return nil
 }
 
@@ -300,11 +306,16 @@ func (w *observer) totals() report.Traffic {
 // convert turns a check's result into its form in reports.
 func convert(r check.Result) report.Check {
 	out := report.Check{Name: r.Name, Verdict: r.Verdict.String(), Reason: r.Reason, N: r.N}
+	if m := r.Measured; m != nil {
+		out.Measured = &report.Measured{Metric: m.Metric, Want: m.Want, Got: m.Got}
+	}
 	f := r.Shares
 	if f == nil {
 		return out
 	}
-	out.EValue = report.Num(f.EValue())
+	if f.LogThreshold > 0 { // a test was made
+		out.EValue = report.Num(f.EValue())
+	}
 	if f.Familiar.Meaningless == "" && f.Familiar.DegreesOfFreedom > 0 {
 		out.ChiSquare, out.PValue = report.Num(f.Familiar.ChiSquare), report.Num(f.Familiar.ChiSquareP)
 	}
