@@ -28,6 +28,7 @@ type iptablesProxier struct {
 	needFull    bool
 	lastFull    time.Duration
 	everFull    bool
+	large       bool // the last sync wrote the form of large clusters
 	lastCleanup time.Duration
 	everCleaned bool
 }
@@ -123,7 +124,8 @@ func (p *iptablesProxier) Sync(now time.Duration, s service.State, h Host, o Opt
 	r.Asked = changed.any()
 	p.needFull = p.needFull || o.ForceFull || changed.topology
 	// kube-proxy asks for more than the period, but some time passes between any two readings of its clock.
-	full := p.needFull || now-p.lastFull >= fullSyncPeriod || !p.everFull
+	// A large cluster does without full syncs that only time asks for.
+	full := p.needFull || now-p.lastFull >= fullSyncPeriod && !p.large || !p.everFull
 	if full {
 		r.Kind = Full
 	}
@@ -161,6 +163,7 @@ func (p *iptablesProxier) sync(r *run, now time.Duration, s *service.State, chan
 		total += len(t.backends[t.ports[i].PortName])
 	}
 	w.large = total > largeClusterEndpoints
+	p.large = w.large
 
 	w.begin()
 	for i := range t.ports {

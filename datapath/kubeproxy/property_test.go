@@ -169,6 +169,16 @@ func TestLargeCluster(t *testing.T) {
 	if n := chains(); n != 1094 {
 		t.Errorf("%d endpoint chains, want 1094", n)
 	}
+	// Time alone brings no full sync while the cluster is large; once it is no more, the sync after the one that finds out does.
+	x.now += 3 * time.Hour
+	if r := x.sync(fewer, kubeproxy.Options{}); r.Kind != kubeproxy.Partial {
+		t.Errorf("hours later in a large cluster: %s sync", r.Kind)
+	}
+	for _, want := range []kubeproxy.Kind{kubeproxy.Partial, kubeproxy.Full} {
+		if r := x.sync(small, kubeproxy.Options{}); r.Kind != want {
+			t.Errorf("the cluster has shrunk: %s sync, want %s", r.Kind, want)
+		}
+	}
 }
 
 // A UDP flow is cut off when what answers it is no serving endpoint of the Service it is addressed to; flows of other protocols and

@@ -26,7 +26,7 @@ func (s *State) Backends(f packet.Family) map[PortName][]Backend {
 
 // Visible reports whether kube-proxy's informers deliver the slice to the family's proxier.
 func (e *EndpointSlice) Visible(f packet.Family) bool {
-	return e.Family == f && e.Service.Name != "" && !hasLabel(e.Labels, LabelProxyName) && !hasLabel(e.Labels, LabelHeadless)
+	return e.Family == f && e.Service.Name != "" && !hasLabel(e.Labels, LabelHeadless)
 }
 
 // BackendsOf is State.Backends for some slices, seen from the named node.

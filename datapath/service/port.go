@@ -9,8 +9,9 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 )
 
-// Labels that make kube-proxy overlook a Service or an EndpointSlice: its informers select objects without them
-// (cmd/kube-proxy/app/server.go, v1.37).
+// Labels that make kube-proxy overlook objects: its informers select Services without the first and EndpointSlices without
+// the second (cmd/kube-proxy/app/server.go, Run, v1.37). The first on a slice and the second on a Service mean nothing to
+// it, unlike before 1.37, when both labels counted on both kinds.
 const (
 	LabelProxyName = "service.kubernetes.io/service-proxy-name"
 	LabelHeadless  = "service.kubernetes.io/headless"
@@ -73,8 +74,6 @@ func (s *Service) Skip() string {
 	switch {
 	case hasLabel(s.Labels, LabelProxyName):
 		return "label " + LabelProxyName + ": another proxy serves it"
-	case hasLabel(s.Labels, LabelHeadless):
-		return "label " + LabelHeadless + ": headless by label"
 	case s.Type == ExternalName:
 		return "type ExternalName: a DNS alias, without cluster IP"
 	case s.Headless || len(s.ClusterIPs) == 0:

@@ -120,6 +120,9 @@ func TestBackendsMergeAndOrder(t *testing.T) {
 	}
 	hidden := slice("web-4", 8080, ep("10.0.0.99", true, false))
 	hidden.Labels = map[string]string{service.LabelHeadless: ""}
+	// The label that gives a Service to another proxy says nothing on a slice.
+	mesh := slice("web-6", 8080, ep("10.0.0.11", true, false))
+	mesh.Labels = map[string]string{service.LabelProxyName: "mesh"}
 	other := slice("web-5", 8080, ep("fd00::1", true, false))
 	other.Family = packet.IPv6
 	s := service.State{Node: service.Node{Name: "n1"}, Slices: []service.EndpointSlice{
@@ -130,10 +133,10 @@ func TestBackendsMergeAndOrder(t *testing.T) {
 		// One port of a Service may have several numbers.
 		slice("web-3", 9090, ep("10.0.0.10", true, false)),
 		slice("web-0", 0, ep("10.0.0.77", true, false)), // no port number
-		hidden, other,
+		hidden, other, mesh,
 	}}
 	got := fmt.Sprint(texts(s.Backends(packet.IPv4)[service.PortName{Name: web, Port: "http", Protocol: packet.TCP}]))
-	if want := "[10.0.0.10:8080+ 10.0.0.10:9090+ 10.0.0.9:8080+]"; got != want {
+	if want := "[10.0.0.10:8080+ 10.0.0.10:9090+ 10.0.0.11:8080+ 10.0.0.9:8080+]"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if got := fmt.Sprint(texts(s.Backends(packet.IPv6)[service.PortName{Name: web, Port: "http", Protocol: packet.TCP}])); got != "[[fd00::1]:8080+]" {
@@ -172,6 +175,7 @@ func TestPortsAndIgnored(t *testing.T) {
 		{Name: name("headless"), Type: service.ClusterIP, Headless: true, Ports: tcp80},
 		{Name: name("alias"), Type: service.ExternalName, ExternalName: "example.org"},
 		{Name: name("mesh"), Type: service.ClusterIP, ClusterIPs: []netip.Addr{addr("10.96.0.4")}, Ports: tcp80, Labels: map[string]string{service.LabelProxyName: ""}},
+		// The label that hides a slice says nothing on a Service that has a cluster IP.
 		{Name: name("labelled"), Type: service.ClusterIP, ClusterIPs: []netip.Addr{addr("10.96.0.5")}, Ports: tcp80, Labels: map[string]string{service.LabelHeadless: ""}},
 	}}
 	for _, c := range []struct {
@@ -179,6 +183,7 @@ func TestPortsAndIgnored(t *testing.T) {
 		want []string
 	}{
 		{packet.IPv4, []string{
+			"default/labelled 10.96.0.5 ext=[] lb=[] from=[] hc=0 etp=false",
 			"default/lb 10.96.0.1 ext=[198.51.100.1] lb=[203.0.113.1] from=[192.0.2.0/24] hc=32000 etp=true",
 			"default/np 10.96.0.3 ext=[] lb=[] from=[] hc=0 etp=true",
 			"default/plain 10.96.0.2 ext=[] lb=[] from=[] hc=0 etp=false",
@@ -197,7 +202,7 @@ func TestPortsAndIgnored(t *testing.T) {
 	for _, i := range s.Ignored() {
 		ignored = append(ignored, i.Name.Name)
 	}
-	if got := strings.Join(ignored, " "); got != "alias headless labelled mesh" {
+	if got := strings.Join(ignored, " "); got != "alias headless mesh" {
 		t.Errorf("ignored %s", got)
 	}
 }
