@@ -281,9 +281,13 @@ func (n *Node) nat(m conntrack.Manip, p *packet.Packet) netfilter.Verdict {
 			return netfilter.Drop
 		}
 	}
+	if w.Trace == nil {
+		c.Translate(m, w.Info, p)
+		return netfilter.Accept
+	}
 	src, dst := p.Src, p.Dst
 	c.Translate(m, w.Info, p)
-	if w.Trace != nil && (p.Src != src || p.Dst != dst) {
+	if p.Src != src || p.Dst != dst {
 		r := "source to " + p.Src.String()
 		if p.Dst != dst {
 			r = "destination to " + p.Dst.String()

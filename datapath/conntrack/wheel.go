@@ -108,7 +108,8 @@ func (t *Table) unschedule(slot int32, j *journal.Journal) {
 
 // first returns the earliest list that holds a timer, and the tick at which its span begins.
 func (w *wheel) first() (list int, tick uint64, ok bool) {
-	for i, bitmap := range w.occupied {
+	for i := range w.occupied {
+		bitmap := w.occupied[i]
 		if bitmap == 0 {
 			continue
 		}

@@ -35,6 +35,9 @@ func (l *Linked) Run(w *netfilter.Walk, id TableID, h netfilter.Hook, p *packet.
 	}
 	x := &l.x
 	x.w = w
+	if t.rules[t.entry[h]].kind == kindEnd {
+		return x.policy(t, h, p)
+	}
 	x.stack = x.stack[:0]
 	src, dst := halves(p.Src.Addr()), halves(p.Dst.Addr())
 	for i := t.entry[h]; ; {
@@ -48,6 +51,10 @@ func (l *Linked) Run(w *netfilter.Walk, id TableID, h netfilter.Hook, p *packet.
 			return x.policy(t, h, p)
 		}
 		w.Work.Rules++
+		if r.flags&(hasDst|notDst) == hasDst && w.Trace == nil && ((dst[1]^r.dst[1])&r.dmask[1]|(dst[0]^r.dst[0])&r.dmask[0]) != 0 {
+			i++ // by far the commonest: another destination
+			continue
+		}
 		if !t.applies(x, r, p, &src, &dst) {
 			if w.Trace != nil {
 				x.traceMiss(t, i, p, &src, &dst)

@@ -25,6 +25,8 @@ type Table struct {
 	interfaces []Interface
 	routes     []Route // longest prefix first
 	local      map[netip.Addr]int
+	// maybe is a filter before local: an address whose bit is clear is not in it. Bits are not cleared one by one.
+	maybe [16]uint64
 }
 
 // Route sends a prefix out by an interface.
@@ -52,6 +54,7 @@ func (t *Table) Clone() *Table {
 	}
 	for a, n := range t.local {
 		c.local[a] = n
+		c.note(a)
 	}
 	return c
 }
@@ -91,6 +94,7 @@ func (t *Table) AddAddress(iface string, p netip.Prefix) bool {
 	}
 	t.interfaces[i].Addresses = append(t.interfaces[i].Addresses, p)
 	t.local[p.Addr()]++
+	t.note(p.Addr())
 	if !p.IsSingleIP() && !t.interfaces[i].Loopback && !t.interfaces[i].NoARP {
 		t.AddRoute(Route{Prefix: p.Masked(), Interface: iface})
 	}
@@ -153,7 +157,19 @@ func (t *Table) Addresses(f packet.Family) []netip.Addr {
 
 // IsLocal reports whether packets for an address are delivered to the node itself.
 func (t *Table) IsLocal(a netip.Addr) bool {
-	return t.local[a] > 0 || (a.Is4() && a.IsLoopback())
+	bit := filterBit(a)
+	return t.maybe[bit>>6]>>(bit&63)&1 == 1 && t.local[a] > 0 || (a.Is4() && a.IsLoopback())
+}
+
+func (t *Table) note(a netip.Addr) {
+	bit := filterBit(a)
+	t.maybe[bit>>6] |= 1 << (bit & 63)
+}
+
+// filterBit is an address's bit among the 1024 of maybe, from its last two bytes, in which addresses of a node differ.
+func filterBit(a netip.Addr) uint {
+	b := a.As16()
+	return uint(b[15]) | uint(b[14]&3)<<8
 }
 
 // Lookup is the routing decision for a destination: delivered here, or sent out by an interface. With neither, there is no
