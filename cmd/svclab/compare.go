@@ -36,6 +36,7 @@ func (f *kernelFlags) options() (run.CompareOptions, error) {
 func (a *app) compareCommand() *cobra.Command {
 	var k kernelFlags
 	var r runFlags
+	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "compare FILE",
 		Short: "Run a scenario on the model and on a real kernel, and judge whether they agree",
@@ -45,7 +46,7 @@ func (a *app) compareCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Progress, o.Rerun = a.progress(), r.rerun
+			o.Progress, o.Rerun, o.Patience = a.progress(), r.rerun, patience
 			if o.Only, err = r.part(); err != nil {
 				return err
 			}
@@ -57,6 +58,7 @@ func (a *app) compareCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().DurationVar(&patience, "patience", run.DefaultPatience, "how long a scenario may take whose timeouts matter; one that lasts longer is run as fast as it goes")
 	k.add(c)
 	r.add(c)
 	return c

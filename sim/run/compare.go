@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type CompareOptions struct {
 	Rerun    int              // 0 for the first run, i for the i-th after a FAIL: it gets a smaller risk
 	Only     Only             // part of the traffic
 	Progress func(done, total int64)
+	// Patience is how long a scenario may take whose timeouts matter: one that lasts longer is not run in its own time. 0 means
+	// DefaultPatience.
+	Patience time.Duration
 
 	seen   func(*kernel.Log)                        // told of every log, its times counted from the kernel's start
 	plant  func(datapath.Op) datapath.Op            // for tests: what the kernel is loaded with in place of an operation
@@ -37,6 +41,9 @@ type CompareOptions struct {
 	loaded func(*Subject, kernel.Topology)          // told what the kernel is loaded with, before it starts
 	dumped func(*comparison, packet.Family, string) // told of the kernel's rules at the end
 }
+
+// DefaultPatience is the longest time for which connections are opened in the scenario's own time.
+const DefaultPatience = time.Minute
 
 // Vehicles lists what can be asked for.
 func Vehicles() []string {
@@ -55,6 +62,7 @@ type comparison struct {
 	begun    time.Time     // when the kernel's rules were there
 	shift    time.Duration // how far the model's clock is ahead of the kernel's
 	serial   bool          // what one connection meets depends on those before it: one at a time
+	hurried  bool          // time would matter, but there is not so much of it
 	paced    bool          // time matters: connections start when the scenario says
 	watchers []*witness
 	last     map[client]measure.Outcome // how each client's last connection ended
@@ -169,6 +177,9 @@ func (c *comparison) network() error {
 		serial, window := memory(s.Node.Rules(f))
 		c.serial = c.serial || serial
 		c.paced = c.paced || window > 0 && window/2 < span // a timeout that is too short should show, too
+	}
+	if patience := cmp.Or(c.opt.Patience, DefaultPatience); c.paced && span > patience {
+		c.paced, c.hurried = false, true
 	}
 	if c.opt.loaded != nil {
 		c.opt.loaded(s, c.top)
@@ -295,7 +306,9 @@ func (c *comparison) happen(ctx context.Context, at time.Duration) error {
 			return err
 		}
 	}
-	c.shift += max(0, at-c.now())
+	if !c.hurried { // lists of the kernel do not age so fast
+		c.shift += max(0, at-c.now())
+	}
 	_, do, _ := c.pending.Next()
 	if err := do(at); err != nil {
 		return err

@@ -44,7 +44,12 @@ var knownDifferences = []knownDifference{
 	{
 		id: "as-fast-as-it-goes", what: "when connections start",
 		reason: "no rule of this scenario looks at the time within its span, so connections follow one another at once",
-		met:    func(c *comparison) bool { return !c.paced },
+		met:    func(c *comparison) bool { return !c.paced && !c.hurried },
+	},
+	{
+		id: "no-time-for-timeouts", what: "what rules do when their timeouts have passed",
+		reason: "the scenario lasts longer than --patience, so connections follow one another at once, and the model is walked at the kernel's times",
+		met:    func(c *comparison) bool { return c.hurried },
 	},
 	{
 		id: "plain-connections", what: "what happens on a connection after its first answer",
