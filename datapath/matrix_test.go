@@ -14,6 +14,13 @@ import (
 
 // matrix calls f for v4 and v6 × TCP, UDP and SCTP.
 func matrix(t *testing.T, f func(t *testing.T, c matrixCase)) {
+	for _, c := range matrixCases() {
+		t.Run(fmt.Sprintf("%s/%s", c.family, c.proto), func(t *testing.T) { f(t, c) })
+	}
+}
+
+func matrixCases() []matrixCase {
+	var cases []matrixCase
 	for _, fam := range []packet.Family{packet.IPv4, packet.IPv6} {
 		for _, proto := range []packet.Protocol{packet.TCP, packet.UDP, packet.SCTP} {
 			c := matrixCase{family: fam, proto: proto}
@@ -22,9 +29,10 @@ func matrix(t *testing.T, f func(t *testing.T, c matrixCase)) {
 			} else {
 				c.client, c.vip, c.pod, c.node = addr("2001:db8::7"), addr("fd00:96::1"), addr("fd00:244:1::1"), addr("fd00:10::11")
 			}
-			t.Run(fmt.Sprintf("%s/%s", fam, proto), func(t *testing.T) { f(t, c) })
+			cases = append(cases, c)
 		}
 	}
+	return cases
 }
 
 type matrixCase struct {

@@ -21,9 +21,6 @@ func parseAddresses(opt, arg string, f packet.Family, invert bool) ([]Address, e
 	}
 	var as []Address
 	for s := range strings.SplitSeq(arg, ",") {
-		if s == "" {
-			continue
-		}
 		a, err := parseAddress(opt, s, f)
 		if err != nil {
 			return nil, err

@@ -426,7 +426,7 @@ next:
 			continue
 		}
 		for i, n := range names {
-			if len(s) >= 2 && strings.EqualFold(s[:2], n[:2]) && len(s) <= 9 {
+			if len(s) >= 2 && s[:2] == n[:2] && len(s) <= 9 {
 				given[i] = true
 				continue next
 			}

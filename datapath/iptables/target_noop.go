@@ -30,6 +30,7 @@ type noEffectOption struct {
 	arg   byte   // 0 none, 'n' number, 's' text that is quoted where needed, 'w' a word
 	most  uint64 // of a number; longest text
 	omit  string // the value that is not printed, being the default
+	zero  bool   // nor is 0
 	cut   bool   // longer texts are cut
 	parse func(*option) (string, error)
 }
@@ -43,8 +44,8 @@ var noEffects = map[string]*noEffect{
 	}},
 	"NFLOG": {options: []noEffectOption{
 		{name: "nflog-prefix", arg: 's', most: 63, cut: true}, {name: "nflog-group", arg: 'n', most: 65535, omit: "0"},
-		{name: "nflog-range", arg: 'n', most: 1<<32 - 1}, {name: "nflog-size", arg: 'n', most: 1<<32 - 1},
-		{name: "nflog-threshold", arg: 'n', most: 65535, omit: "1"},
+		{name: "nflog-range", arg: 'n', most: 1<<32 - 1, omit: "0"}, {name: "nflog-size", arg: 'n', most: 1<<32 - 1},
+		{name: "nflog-threshold", arg: 'n', most: 65535, omit: "1", zero: true},
 	}},
 	"TCPMSS": {options: []noEffectOption{
 		{name: "set-mss", arg: 'n', most: 65535}, {name: "clamp-mss-to-pmtu"},
@@ -155,7 +156,7 @@ func (t *NoEffect) Append(b []byte) []byte {
 	for i := range t.spec.options {
 		s := &t.spec.options[i]
 		v, ok := t.values[s.name]
-		if !ok || s.omit != "" && v == s.omit {
+		if !ok || s.omit != "" && v == s.omit || s.zero && v == "0" {
 			continue
 		}
 		b = append(append(b, " --"...), s.name...)
