@@ -73,6 +73,19 @@ func Force(n *datapath.Node, now time.Duration, in string, p packet.Packet, endp
 	return decisions, found, err
 }
 
+// ForceAll returns for each endpoint that the packet can be sent to the decisions that send it there, as Force does, in one
+// enumeration. The invalid endpoint stands for not being translated.
+func ForceAll(n *datapath.Node, now time.Duration, in string, p packet.Packet) (map[netip.AddrPort][]int, error) {
+	all := map[netip.AddrPort][]int{}
+	err := paths(n, now, in, p, func(pa Path[result]) bool {
+		if e := pa.Result.endpoint(&p); all[e] == nil {
+			all[e] = append([]int{}, pa.Decisions()...)
+		}
+		return true
+	})
+	return all, err
+}
+
 // result is a packet after its walk.
 type result struct {
 	d datapath.Disposition

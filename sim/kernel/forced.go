@@ -83,14 +83,19 @@ func (f *Forcer) force(now time.Duration, in string, p packet.Packet, endpoint n
 	if d, ok := f.known[k]; ok && f.leads(now, in, p, d, endpoint) {
 		return d, true, nil
 	}
-	d, found, err := share.Force(f.Node, now, in, p, endpoint)
-	if found {
-		if f.known == nil {
-			f.known = map[pick][]int{}
-		}
+	all, err := share.ForceAll(f.Node, now, in, p)
+	if err != nil {
+		return nil, false, err
+	}
+	if f.known == nil {
+		f.known = map[pick][]int{}
+	}
+	for e, d := range all {
+		k.endpoint = e
 		f.known[k] = d
 	}
-	return d, found, err
+	d, found := all[endpoint]
+	return d, found, nil
 }
 
 // leads reports whether decisions send the packet to the endpoint.
