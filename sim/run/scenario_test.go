@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/svclab/svclab/scenarios"
 	"github.com/svclab/svclab/sim/report"
@@ -68,17 +69,21 @@ func TestShippedScenarios(t *testing.T) {
 	}
 }
 
-// One seed, one text, whatever the number of processors; run under -race too.
+// One seed, one text, whatever the number of processors, the time zone and the locale; run under -race too.
 func TestSameSeedSameBytes(t *testing.T) {
+	zone := time.Local
+	defer func() { time.Local = zone }()
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
 	for _, sc := range shippedScenarios(t) {
 		for i := range sc.Spec.Traffic {
-			sc.Spec.Traffic[i].Connections = 2000
+			sc.Spec.Traffic[i].Connections = min(sc.Spec.Traffic[i].Connections, 1000)
 		}
 		var first string
 		for _, n := range []int{1, 2, 8} {
 			runtime.GOMAXPROCS(n)
+			time.Local = time.FixedZone("elsewhere", n*3600)
+			t.Setenv("LC_ALL", []string{"C", "de_DE.UTF-8", "tr_TR.UTF-8"}[n%3])
 			_, text := runJSON(t, sc)
 			if first == "" {
 				first = text
