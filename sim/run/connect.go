@@ -28,12 +28,12 @@ func (e *engine) arrive(f traffic.Flow) {
 		e.pooled(f, t.Pool)
 		return
 	}
-	e.attempt(f.At, f, 0)
+	e.attempt(f.At, f, 0, 0)
 }
 
 // attempt sends a connection's first packet; one that is not heard of is sent again as long as the client waits, each time after
-// twice the wait before (net/ipv4/tcp_timer.c, tcp_retransmit_timer).
-func (e *engine) attempt(now time.Duration, f traffic.Flow, try int) *link {
+// twice the wait before (net/ipv4/tcp_timer.c, tcp_retransmit_timer). used are the requests that its client has made already.
+func (e *engine) attempt(now time.Duration, f traffic.Flow, try, used int) *link {
 	t := &e.scenario.Spec.Traffic[f.Group]
 	w := e.watch[f.Group]
 	if try == 0 {
@@ -57,7 +57,7 @@ func (e *engine) attempt(now time.Duration, f traffic.Flow, try int) *link {
 		wait := time.Second << try
 		if now+wait-f.At < t.ConnectTimeout.Duration {
 			e.pending.Add(e.keyOf(now+wait, f.Number), func(now time.Duration) error {
-				e.attempt(now, f, try+1)
+				e.attempt(now, f, try+1, used)
 				return nil
 			})
 			return nil
@@ -68,7 +68,7 @@ func (e *engine) attempt(now time.Duration, f traffic.Flow, try int) *link {
 	if c == nil {
 		return nil
 	}
-	l := &link{flow: f, site: st, conn: c, outcome: measure.Backend(o.Endpoint), opened: now}
+	l := &link{flow: f, site: st, conn: c, outcome: measure.Backend(o.Endpoint), opened: now, requests: used}
 	w.open[l.outcome]++
 	e.use(now, t, l)
 	return l
@@ -77,7 +77,7 @@ func (e *engine) attempt(now time.Duration, f traffic.Flow, try int) *link {
 // use plans what a connection is used for, and its end.
 func (e *engine) use(now time.Duration, t *scenario.Traffic, l *link) {
 	if r := t.Requests; r != nil {
-		e.request(now, r, l, false)
+		e.request(now, r, l)
 		return
 	}
 	if t.KeepOpen || t.Pool != nil {
@@ -124,7 +124,7 @@ func (e *engine) ask(now time.Duration, l *link) bool {
 }
 
 // request sends a connection's next request, and plans the one after it.
-func (e *engine) request(now time.Duration, r *scenario.Requests, l *link, later bool) {
+func (e *engine) request(now time.Duration, r *scenario.Requests, l *link) {
 	t := &e.scenario.Spec.Traffic[l.flow.Group]
 	for {
 		if l.closed {
@@ -132,7 +132,7 @@ func (e *engine) request(now time.Duration, r *scenario.Requests, l *link, later
 		}
 		if !e.ask(now, l) {
 			e.abandon(l)
-			if r.Reconnect {
+			if r.Reconnect && (r.Count == 0 || l.requests < r.Count) {
 				e.again(now, r, l)
 			}
 			return
@@ -146,7 +146,7 @@ func (e *engine) request(now time.Duration, r *scenario.Requests, l *link, later
 		}
 		if r.Every.Duration > 0 {
 			e.pending.Add(e.keyOf(now+r.Every.Duration, l.flow.Number), func(now time.Duration) error {
-				e.request(now, r, l, true)
+				e.request(now, r, l)
 				return nil
 			})
 			return
@@ -171,7 +171,7 @@ func (e *engine) again(now time.Duration, r *scenario.Requests, l *link) {
 			return
 		}
 	}
-	e.attempt(now, f, 0)
+	e.attempt(now, f, 0, l.requests)
 }
 
 // pooled is one request of a client with a pool: the connections are used by turns, and opened when they are needed.
@@ -184,7 +184,7 @@ func (e *engine) pooled(f traffic.Flow, p *scenario.Pool) {
 		e.close(f.At, l)
 	}
 	if l == nil || l.closed {
-		if l = e.attempt(f.At, f, 0); l == nil {
+		if l = e.attempt(f.At, f, 0, 0); l == nil {
 			w.asked(f.At, nil, "no connection")
 			return
 		}

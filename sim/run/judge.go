@@ -1,6 +1,7 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"net/netip"
@@ -45,6 +46,12 @@ func (e *engine) checkChecks() error {
 		th, err := check.ParseThreshold(t.Metric.Value, t.Expect.Value)
 		if err == nil {
 			_, err = th.Check(c.Name, m)
+		}
+		if err == nil { // without samples the check leaves open whether there is such a statistic
+			var none *measure.StatError
+			if _, e := m.Get(t.Metric.Value).Stat(th.Stat); errors.As(e, &none) && strings.HasPrefix(none.Reason, "is no statistic") {
+				err = e
+			}
 		}
 		if err != nil {
 			return e.scenario.Errorf(t.Expect.At, "%v", err)

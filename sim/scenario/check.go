@@ -127,7 +127,7 @@ func (d *decoder) traffic(t *Traffic) {
 		d.add(v.At, "write namespace/name", "service %q has no namespace", v.Value)
 	}
 	if t.Connections == 0 {
-		d.add(t.At, "", "traffic %q opens no connection", t.Name)
+		t.Connections = DefaultConnections
 	}
 	if t.Rate.Count == 0 {
 		_ = t.Rate.parse("1000/s")
@@ -153,6 +153,9 @@ func (d *decoder) traffic(t *Traffic) {
 		d.add(t.At, "", "a client has %d source ports at most", lastPort-firstPort+1)
 	}
 }
+
+// DefaultConnections is the number of connections of a traffic that names none: enough to show even shares of ten endpoints.
+const DefaultConnections = 100000
 
 // The source ports that Linux hands out (net.ipv4.ip_local_port_range).
 const firstPort, lastPort = 32768, 60999

@@ -83,7 +83,7 @@ func TestSchemaAgreesWithReader(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"unknown field": good + "  sed: 1\n",
-		"missing field": strings.Replace(good, ", connections: 10", "", 1),
+		"missing field": strings.Replace(good, "to: {service: a/b}, ", "", 1),
 		"wrong kind":    strings.Replace(good, "connections: 10", "connections: ten", 1),
 		"no unit":       strings.Replace(good, "connections: 10", "connections: 10, start: \"30\"", 1),
 		"wrong value":   strings.Replace(good, "connections: 10", "connections: 10, arrivals: sometimes", 1),

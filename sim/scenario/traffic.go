@@ -7,7 +7,7 @@ type Traffic struct {
 	From           From      `yaml:"from,required" doc:"who connects"`
 	To             To        `yaml:"to,required" doc:"where to"`
 	Protocol       string    `yaml:"protocol" enum:"tcp,udp,sctp" doc:"transport protocol; that of the Service port when absent, else tcp"`
-	Connections    int       `yaml:"connections,required" doc:"how many connections in all; with a pool, how many requests"`
+	Connections    int       `yaml:"connections" doc:"how many connections in all; with a pool, how many requests; 100000 when absent"`
 	Rate           Rate      `yaml:"rate" doc:"arrivals in a unit of time: 1000/s, 60/m; 1000/s when absent"`
 	Arrivals       string    `yaml:"arrivals" enum:"constant,poisson,bursts,onOff" doc:"constant spaces arrivals evenly, poisson draws the gaps, bursts brings several at once, onOff pauses; constant when absent"`
 	Burst          int       `yaml:"burst" doc:"arrivals of one burst, which come at the same moment; the rate counts arrivals, not bursts"`

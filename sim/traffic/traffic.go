@@ -48,15 +48,12 @@ type Flow struct {
 // The source ports that Linux hands out (net.ipv4.ip_local_port_range).
 const firstPort, lastPort = 32768, 60999
 
-// groupPorts is how far the first ports of two groups are apart: no part of the range's length, so that many groups differ.
-const groupPorts = 9973
-
 // Flows yields the flows of all groups by time, then group, then number.
 func Flows(root seed.Root, groups []Group) iter.Seq[Flow] {
 	return func(yield func(Flow) bool) {
 		var q vtime.Queue[*source]
 		for i := range groups {
-			s := &source{group: &groups[i], index: i}
+			s := &source{group: &groups[i], index: i, offset: offset(groups[i].Name)}
 			if groups[i].Poisson {
 				s.words = root.Stream("arrivals/" + groups[i].Name)
 			}
@@ -88,8 +85,19 @@ type source struct {
 	index int
 	next  int64
 	words *seed.Stream
+	// offset is how far into the range the first port lies.
+	offset int64
 
 	lengths *seed.Stream
+}
+
+// offset is where a group begins in the range of ports, by a hash of its name (FNV-1a).
+func offset(name string) int64 {
+	h := uint32(2166136261)
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return int64(h % (lastPort - firstPort + 1))
 }
 
 func (s *source) first() time.Duration { return s.group.Start }
@@ -100,7 +108,7 @@ func (s *source) flow(at time.Duration, number int64) Flow {
 	if ports == 0 {
 		ports = lastPort - firstPort + 1
 	}
-	port := firstPort + (int64(s.index)*groupPorts+s.next/clients%ports)%(lastPort-firstPort+1)
+	port := firstPort + (s.offset+s.next/clients%ports)%(lastPort-firstPort+1)
 	length := s.group.Duration
 	if s.lengths != nil {
 		length = scaled(length, s.lengths)

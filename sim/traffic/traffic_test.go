@@ -113,8 +113,8 @@ func TestBurstsAndPauses(t *testing.T) {
 	at = at[:0]
 	for f := range Flows(seed.Root(1), []Group{g}) {
 		at = append(at, f.At/time.Second)
-		if f.Src.Port() != firstPort {
-			t.Errorf("a client with one port used %d", f.Src.Port())
+		if want := uint16(firstPort + offset("p")); f.Src.Port() != want {
+			t.Errorf("a client with one port used %d, not %d", f.Src.Port(), want)
 		}
 	}
 	if want := []time.Duration{0, 1, 10, 11, 20, 21}; !slices.Equal(at, want) {
