@@ -151,8 +151,20 @@ func (t *Table) Advance(now time.Duration, j *journal.Journal) {
 
 // empty takes every timer out of a list: entries whose time has come are removed, the others filed anew.
 func (t *Table) empty(list int, now time.Duration, j *journal.Journal) {
-	for slot := t.wheel.heads[list]; slot != noSlot; slot = t.wheel.heads[list] {
-		t.unschedule(slot, j)
+	w := &t.wheel
+	slot := w.heads[list]
+	if j.On() {
+		save(j, &w.heads[list])
+		save(j, &w.occupied[list>>6])
+	}
+	w.heads[list] = noSlot
+	w.occupied[list>>6] &^= 1 << (list & 63)
+	for next := slot; slot != noSlot; slot = next {
+		tm := t.timer(slot)
+		if j.On() {
+			save(j, tm)
+		}
+		next, tm.list = tm.next, noSlot
 		if c := t.conn(slot); c.Expires <= now {
 			t.remove(c, j)
 		} else {
