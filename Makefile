@@ -14,7 +14,7 @@ test:
 	$(GO) test -timeout 10m -skip '^TestKernel' $(TESTFLAGS) ./...
 
 lint:
-	@test -z "$$(gofmt -l cmd datapath sim | tee /dev/stderr)"
+	@test -z "$$(gofmt -l cmd datapath sim web | tee /dev/stderr)"
 	$(GO) vet ./...
 
 fuzz:

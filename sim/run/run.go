@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path"
+	"regexp"
 	"time"
 
 	"github.com/svclab/svclab/datapath"
@@ -268,6 +269,9 @@ func (e *engine) report() (*report.Report, error) {
 		out := convert(res)
 		out.Line = c.At.Line
 		out.Reproduce = fmt.Sprintf("svclab run %s --seed %d", path.Base(e.scenario.File), e.seed)
+		if part := shownBy(c, res.Reason); part != "" && len(e.groups) > 0 && res.Verdict == check.Fail {
+			out.Reproduce += " --only " + part
+		}
 		r.Checks = append(r.Checks, out)
 	}
 	r.Verdict = check.Overall(results).String()
@@ -276,6 +280,26 @@ func (e *engine) report() (*report.Report, error) {
 	}
 	r.Timeline = e.moments
 	return r, nil
+}
+
+// firstFlow finds the connection that a reason names.
+var firstFlow = regexp.MustCompile(`connection (\d+), `)
+
+// shownBy is the part of the traffic that shows a failed check again, as --only takes it: the connection that its reason names
+// first, where each stands for itself, or else its traffic.
+func shownBy(c *scenario.Check, reason string) string {
+	switch {
+	case c.Reachable != nil && c.Reachable.Traffic.Value != "":
+		if m := firstFlow.FindStringSubmatch(reason); m != nil {
+			return c.Reachable.Traffic.Value + ":" + m[1]
+		}
+		return c.Reachable.Traffic.Value
+	case c.Shares != nil:
+		return c.Shares.Traffic.Value
+	case c.Affinity != nil:
+		return c.Affinity.Traffic.Value
+	}
+	return ""
 }
 
 // chancy is the number of checks with chance in them, fixed before the run.
