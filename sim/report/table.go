@@ -18,6 +18,17 @@ func (r *Report) WriteText(w io.Writer, s Style) error {
 	for _, t := range r.Traffic {
 		fmt.Fprintf(&b, "traffic %s: %d connections, %d answered, %d rejected, %d dropped\n", t.Name, t.Connections, t.Answered, t.Rejected, t.Dropped)
 	}
+	for i, m := range r.Timeline {
+		if i == shownMoments {
+			fmt.Fprintf(&b, "and %d more moments: -o markdown and -o json have them\n", len(r.Timeline)-i)
+			break
+		}
+		what := m.What
+		if m.Node != "" {
+			what = m.Node + ": " + what
+		}
+		fmt.Fprintf(&b, "at %s  %s\n", m.At, what)
+	}
 	for _, c := range r.Checks {
 		fmt.Fprintf(&b, "\n%s  %s\n   %s\n", s.verdict(c.Verdict), s.Bold(c.Name), c.Reason)
 		c.backends(s).write(&b, "   ")
@@ -39,6 +50,9 @@ func (r *Report) WriteText(w io.Writer, s Style) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// shownMoments bounds what the text tells of the timeline.
+const shownMoments = 12
 
 func (c *Check) backends(s Style) *table {
 	t := &table{right: map[int]bool{2: true, 3: true}}

@@ -290,3 +290,42 @@ func TestStoppedStory(t *testing.T) {
 		t.Fatalf("report %v, error %v", r, err)
 	}
 }
+
+// Shares are judged on what is random in them: connections that affinity places draw nothing, and requests ride on few draws.
+func TestSharesOfWhatIsRandom(t *testing.T) {
+	for name, c := range map[string]struct{ text, verdict, holds string }{
+		"few clients with affinity": {`
+  cluster: {nodes: 1, services: [{name: web, endpoints: 3, affinity: 3h}]}
+  traffic: [{name: t, from: {pods: 3}, to: {service: default/web}, connections: 20000}]
+  checks: [{name: c, shares: {traffic: t, expect: uniform}}]
+`, report.Inconclusive, "3 draws neither refute the shares"},
+		"requests on few connections": {`
+  cluster: {nodes: 1, services: [{name: web, endpoints: 3}]}
+  traffic: [{name: t, from: {pods: 3}, to: {service: default/web}, connections: 20000, pool: {size: 1}}]
+  checks: [{name: c, shares: {of: requests, traffic: t, expect: uniform}}]
+`, report.Inconclusive, "20000 requests ride on 3 connections"},
+		"requests on many": {`
+  cluster: {nodes: 1, services: [{name: web, endpoints: 3}]}
+  traffic: [{name: t, from: {pods: 30}, to: {service: default/web}, connections: 40000, pool: {size: 1, maxRequests: 2}}]
+  checks: [{name: c, shares: {of: requests, traffic: t, expect: uniform}}]
+`, report.Pass, "requests are within the margin"},
+		"no chance at all": {`
+  mode: ipvs
+  cluster: {nodes: 1, services: [{name: web, endpoints: 3}]}
+  traffic: [{name: t, from: {pods: 3}, to: {service: default/web}, connections: 300}]
+  checks: [{name: c, shares: {traffic: t, expect: uniform, margin: 0.1%}}]
+`, report.Pass, "there was no chance in it"},
+		"one node announces": {`
+  cluster: {nodes: 2, services: [{name: web, type: LoadBalancer, nodePort: 30080, loadBalancerIP: 203.0.113.1, endpoints: 2}]}
+  traffic: [{name: t, from: {external: 3}, to: {service: default/web, via: loadBalancer, balancer: l2}, connections: 300}]
+  checks: [{name: c, shares: {per: node, traffic: t, expect: {node-1: 50%, node-2: 50%}}}]
+`, report.Fail, "node-1 has 300 of 300"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := tell(t, c.text)
+			if k := r.Checks[0]; k.Verdict != c.verdict || !strings.Contains(k.Reason, c.holds) {
+				t.Errorf("want %s: … %s\ngot  %s: %s", c.verdict, c.holds, k.Verdict, k.Reason)
+			}
+		})
+	}
+}
