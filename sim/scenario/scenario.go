@@ -124,7 +124,7 @@ type Affinity struct {
 // Threshold bounds a statistic of a metric.
 type Threshold struct {
 	At      Pos  `yaml:"-"`
-	Metric  Text `yaml:"metric,required" doc:"name of the metric, such as connect_time; the reference of metrics lists them"`
+	Metric  Text `yaml:"metric,required" doc:"name of the metric: sync_delay, syncs, conntrack_entries of the run; connections, answered, rejected, dropped, failures, connect_time, rules_passed, masqueraded, requests, request_failures, outage, endpoint_connections, endpoint_requests, endpoint_open, busiest_share, busiest_request_share, idle_endpoints, node_connections, busiest_node_share, exact_share, affinity_broken, affinity_moved, affinity_stuck, affinity_split of a traffic"`
 	Traffic Text `yaml:"traffic" doc:"of this traffic; may be left out for metrics of the whole run, and where there is one traffic"`
 	Expect  Text `yaml:"expect,required" doc:"statistic, comparison and value: p(99) < 3ms, rate < 0.01, count == 0"`
 }
