@@ -14,6 +14,7 @@ type Exchange struct {
 	Timeout       time.Duration // of connecting and of the answer, each
 	Hold          time.Duration // how long a TCP connection stays open after the answer
 	FIN           bool          // close by FIN and not by a reset
+	Turn          func()        // lets servers answer that nobody else runs (Responder.Pause); nil where they run by themselves
 }
 
 // Failure is why an exchange brought no answer.

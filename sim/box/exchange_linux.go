@@ -72,9 +72,15 @@ func (e *Exchange) connect(fd int) error {
 	if err != unix.EINPROGRESS && err != unix.EINTR {
 		return err
 	}
-	deadline := time.Now().Add(e.Timeout)
-	for slice := time.Millisecond; ; slice = min(2*slice, 32*time.Millisecond) {
-		left := time.Until(deadline)
+	var deadline time.Time
+	for slice := time.Duration(0); ; slice = min(2*slice+time.Millisecond, 32*time.Millisecond) {
+		left := e.Timeout // the first look is at once: over veth the answer is there when connect returns
+		if slice > 0 {
+			if deadline.IsZero() {
+				deadline = time.Now().Add(e.Timeout)
+			}
+			left = time.Until(deadline)
+		}
 		ready, err := wait(fd, unix.POLLOUT, min(slice, left))
 		if err != nil {
 			return err
@@ -124,13 +130,22 @@ func (e *Exchange) datagram(fd int, buf []byte, start time.Time) ExchangeResult 
 
 // read waits for bytes, an end of file (0) or an error; EAGAIN when the timeout was hit.
 func (e *Exchange) read(fd int, buf []byte) (int, error) {
-	deadline := time.Now().Add(e.Timeout)
+	var deadline time.Time
 	for {
+		if e.Turn != nil {
+			e.Turn()
+		}
 		n, err := unix.Read(fd, buf)
 		if err != unix.EAGAIN && err != unix.EINTR {
 			return n, err
 		}
+		if deadline.IsZero() {
+			deadline = time.Now().Add(e.Timeout)
+		}
 		left := time.Until(deadline)
+		if e.Turn != nil {
+			left = min(left, time.Millisecond)
+		}
 		if left <= 0 {
 			return 0, unix.EAGAIN
 		}

@@ -40,6 +40,7 @@ func Init() {
 type Inside struct {
 	parentNet uint64
 	OwnUser   bool // the box has a user namespace of its own
+	UML       bool // it is a kernel of its own, with one processor
 }
 
 func child() int {

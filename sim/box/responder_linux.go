@@ -16,10 +16,16 @@ type Responder struct {
 	ns   *Namespace
 	Hold time.Duration
 
-	epoll int
-	mu    sync.Mutex
-	socks map[int32]socket
-	held  []held
+	epoll  int
+	mu     sync.Mutex
+	socks  map[int32]socket
+	held   []held
+	paused bool
+	resume *sync.Cond
+	events []unix.EpollEvent // of Turn, with its buffer
+	buf    []byte
+	turns  int
+	now    time.Time // of Turn, as of its last look at the clock
 }
 
 // socket is one listening TCP or bound UDP socket.
@@ -40,7 +46,8 @@ func (n *Namespace) NewResponder(hold time.Duration) (*Responder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	r := &Responder{ns: n, Hold: hold, epoll: fd, socks: map[int32]socket{}}
+	r := &Responder{ns: n, Hold: hold, epoll: fd, socks: map[int32]socket{}, events: make([]unix.EpollEvent, 64), buf: make([]byte, 2048)}
+	r.resume = sync.NewCond(&r.mu)
 	go onThread(func() error { return r.loop() })
 	return r, nil
 }
@@ -96,34 +103,79 @@ func (r *Responder) loop() error {
 	events := make([]unix.EpollEvent, 64)
 	buf := make([]byte, 2048)
 	for {
+		r.mu.Lock()
+		for r.paused {
+			r.resume.Wait()
+		}
 		ms := 1000
 		if len(r.held) > 0 {
 			ms = max(1, min(ms, int(time.Until(r.held[0].at)/time.Millisecond)))
 		}
+		r.mu.Unlock()
 		n, err := unix.EpollWait(r.epoll, events, ms)
 		if err != nil && err != unix.EINTR {
 			return err
 		}
-		for i := range max(n, 0) {
-			r.mu.Lock()
-			s, ok := r.socks[events[i].Fd]
-			if ok && s.udp {
-				answerDatagrams(int(events[i].Fd), s.self, buf)
-			} else if ok {
-				r.accept(int(events[i].Fd), s.self)
-			}
-			r.mu.Unlock()
+		r.mu.Lock()
+		now := time.Now()
+		r.answer(events[:max(n, 0)], now, maxBurst, buf)
+		r.release(now, buf)
+		r.mu.Unlock()
+	}
+}
+
+// answer serves the sockets that have something to take. The caller holds the lock.
+func (r *Responder) answer(events []unix.EpollEvent, now time.Time, burst int, buf []byte) {
+	for i := range events {
+		s, ok := r.socks[events[i].Fd]
+		if ok && s.udp {
+			answerDatagrams(int(events[i].Fd), s.self, buf)
+		} else if ok {
+			r.accept(int(events[i].Fd), s.self, now, burst)
 		}
-		r.release(time.Now(), buf)
+	}
+}
+
+// Pause leaves the answering to whoever calls Turn: on one processor, where a change of threads costs as much as many system
+// calls, clients do it themselves. Resume ends that.
+func (r *Responder) Pause() {
+	r.mu.Lock()
+	r.paused = true
+	r.mu.Unlock()
+}
+
+// Resume lets the responder's own thread answer again.
+func (r *Responder) Resume() {
+	r.mu.Lock()
+	r.paused = false
+	r.resume.Broadcast()
+	r.mu.Unlock()
+}
+
+// releaseTurns is how many turns pass before held connections are looked at again.
+const releaseTurns = 16
+
+// Turn answers what has arrived, without waiting, and with few system calls: the clock is read now and then only.
+func (r *Responder) Turn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.socks) == 0 {
+		return
+	}
+	if n, err := unix.EpollWait(r.epoll, r.events, 0); err == nil {
+		r.answer(r.events[:n], r.now, 1, r.buf)
+	}
+	if r.turns++; r.turns%releaseTurns == 0 {
+		r.now = time.Now()
+		r.release(r.now, r.buf)
 	}
 }
 
 // maxBurst is how many connections or datagrams one socket is served before the others have their turn.
 const maxBurst = 32
 
-func (r *Responder) accept(l int, self netip.AddrPort) {
-	now := time.Now()
-	for range maxBurst {
+func (r *Responder) accept(l int, self netip.AddrPort, now time.Time, burst int) {
+	for range burst {
 		fd, sa, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 		if err != nil {
 			return

@@ -128,5 +128,5 @@ func umlPrepare() (*Inside, error) {
 	if _, err := os.Stat(umlInbox); err != nil {
 		return nil, errors.Join(errors.New("the box's folder is not there"), err)
 	}
-	return &Inside{parentNet: inode}, nil
+	return &Inside{parentNet: inode, UML: true}, nil
 }

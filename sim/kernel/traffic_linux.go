@@ -16,6 +16,7 @@ import (
 const (
 	batch     = 256
 	batchTime = 100 * time.Millisecond
+	handover  = 32 // outcomes that a worker hands over at once
 )
 
 // run sends flows from a pool of threads, each of which moves to the namespace of its next flow.
@@ -31,7 +32,13 @@ func (a *agent) run(ctx context.Context, r *box.Request) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan Outcome, 4*batch)
+	if a.in.UML {
+		for _, r := range a.responders {
+			r.Pause()
+			defer r.Resume()
+		}
+	}
+	done := make(chan []Outcome, 64)
 	errs := make(chan error, q.Workers)
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -63,7 +70,7 @@ func (a *agent) run(ctx context.Context, r *box.Request) error {
 }
 
 // deliver hands outcomes to the parent in batches until there are no more.
-func deliver(r *box.Request, done <-chan Outcome) error {
+func deliver(r *box.Request, done <-chan []Outcome) error {
 	var list []Outcome
 	tick := time.NewTicker(batchTime)
 	defer tick.Stop()
@@ -81,7 +88,7 @@ func deliver(r *box.Request, done <-chan Outcome) error {
 			if !ok {
 				return send()
 			}
-			if list = append(list, o); len(list) >= batch {
+			if list = append(list, o...); len(list) >= batch {
 				if err := send(); err != nil {
 					return err
 				}
@@ -95,29 +102,51 @@ func deliver(r *box.Request, done <-chan Outcome) error {
 }
 
 // worker takes flows in their order until none is left or the parent gives up.
-func (a *agent) worker(ctx context.Context, t *box.Thread, q *runRequest, next *atomic.Int64, start time.Time, done chan<- Outcome) error {
+func (a *agent) worker(ctx context.Context, t *box.Thread, q *runRequest, next *atomic.Int64, start time.Time, done chan<- []Outcome) error {
 	buf := make([]byte, 256)
+	// Outcomes change threads a few at a time.
+	var list []Outcome
+	var sent time.Duration
+	flush := func(at time.Duration) {
+		if len(list) > 0 {
+			done <- list
+		}
+		list, sent = nil, at
+	}
+	defer func() { flush(0) }()
 	for ctx.Err() == nil {
 		i := int(next.Add(1)) - 1
 		if i >= len(q.Flows) {
 			return nil
 		}
 		f := &q.Flows[i]
-		if err := sleepUntil(ctx, start.Add(f.At)); err != nil {
-			return nil
+		if f.At > 0 && time.Since(start) < f.At {
+			flush(f.At)
+			if err := sleepUntil(ctx, start.Add(f.At)); err != nil {
+				return nil
+			}
 		}
 		if err := t.Enter(a.side(a.top.SideOf(f.Src.Addr()))); err != nil {
 			return err
 		}
 		e := box.Exchange{UDP: f.Proto == packet.UDP, Local: f.Src, Remote: f.Dst, Timeout: q.Timeout, Hold: f.Hold, FIN: f.FIN, Payload: []byte(question)}
+		if a.in.UML {
+			e.Turn = a.turn
+		}
 		o := Outcome{ID: f.ID, Proto: f.Proto, Src: f.Src, Dst: f.Dst, FIN: f.FIN, Sequence: i, Start: time.Since(start)}
 		o.fill(e.Do(buf))
-		select {
-		case done <- o:
-		case <-ctx.Done():
+		if list = append(list, o); len(list) >= handover || o.Start+o.Connect-sent > batchTime {
+			flush(o.Start + o.Connect)
 		}
 	}
 	return nil
+}
+
+// turn lets the backends of every side answer.
+func (a *agent) turn() {
+	for _, r := range a.responders {
+		r.Turn()
+	}
 }
 
 func sleepUntil(ctx context.Context, t time.Time) error {
