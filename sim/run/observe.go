@@ -39,7 +39,7 @@ type observer struct {
 	asking  map[measure.Outcome]int64 // answered requests
 	open    map[measure.Outcome]int64 // connections that are open now
 	nodes   []int64                   // connections by node
-	clients map[netip.Addr]*memory1
+	clients map[netip.Addr]*visit
 	pool    map[[2]int64]*link
 
 	requests, unanswered int64
@@ -56,8 +56,8 @@ type ending struct {
 	result replay.Result
 }
 
-// memory1 is what is known of a client: its last endpoint and when it was sent there.
-type memory1 struct {
+// visit is what is known of a client: its last endpoint and when it was sent there.
+type visit struct {
 	to   measure.Outcome
 	at   time.Duration
 	node int
@@ -67,7 +67,7 @@ func newObserver(g *traffic.Group, p *plan, sites int) *observer {
 	return &observer{
 		group: g, plan: p, now: make([]*measure.Tally, sites), nodes: make([]int64, sites),
 		settled: map[measure.Outcome]int64{}, placed: map[measure.Outcome]int64{}, asking: map[measure.Outcome]int64{}, open: map[measure.Outcome]int64{},
-		clients: map[netip.Addr]*memory1{}, pool: map[[2]int64]*link{},
+		clients: map[netip.Addr]*visit{}, pool: map[[2]int64]*link{},
 		connect: measure.NewDurations("connect_time"), rules: measure.NewNumbers("rules_passed", measure.UnitCount),
 	}
 }
@@ -249,7 +249,7 @@ func (w *observer) answered(now time.Duration, f traffic.Flow, st *site, o repla
 	}
 	m := w.clients[f.Src.Addr()]
 	if m == nil {
-		w.clients[f.Src.Addr()] = &memory1{k, now, st.index}
+		w.clients[f.Src.Addr()] = &visit{k, now, st.index}
 		return
 	}
 	idle := now - m.at
@@ -271,7 +271,7 @@ func (w *observer) answered(now time.Duration, f traffic.Flow, st *site, o repla
 			w.affinity.stuck++
 		}
 	}
-	*m = memory1{k, now, st.index}
+	*m = visit{k, now, st.index}
 }
 
 // fails notes a failure's time.

@@ -43,7 +43,7 @@ func (d *decoder) check(s *Scenario, n *yaml.Node) {
 			d.add(c.At, "", "two checks are called %q", c.Name)
 		}
 		seen[c.Name] = true
-		d.check1(c, names, all)
+		d.oneCheck(c, names, all)
 	}
 	for i := range s.Spec.Events {
 		d.event(&s.Spec.Events[i])
@@ -53,8 +53,8 @@ func (d *decoder) check(s *Scenario, n *yaml.Node) {
 	}
 }
 
-// check1 finds what is wrong with one check.
-func (d *decoder) check1(c *Check, names map[string]bool, all []string) {
+// oneCheck finds what is wrong with one check.
+func (d *decoder) oneCheck(c *Check, names map[string]bool, all []string) {
 	n := 0
 	var of Text
 	if c.Shares != nil {
