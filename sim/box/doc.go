@@ -15,6 +15,14 @@
 // nothing before it has read from it. Namespaces are held by threads and file descriptors of the child alone, never by a
 // bind mount or a name under /run/netns, so the kernel takes them down, with links, rules and mounts, once the child is gone.
 //
+// A box may hold a kernel of its own (Config.UML): User Mode Linux, a process of the box, so that it ends with it. Its root is the
+// box's file tree, read-only (hostfs), its init this program, which mounts tmpfs where tools write, loads modules and serves the
+// role on a serial line that is a socket of the box's first process:
+//
+//	parent ── frames ── box, PID 1 ── frames ── ttyS0 of the kernel inside ── its PID 1, the role
+//
+// What is typed on that line goes byte by byte: large requests are files in a folder that both see.
+//
 // Netlink sockets, xtables tools and sysctl files are opened only after the calling thread's network namespace was compared
 // with the parent's (nsfs inode): a ForeignNamespaceError is the answer when they are the same.
 //

@@ -306,6 +306,12 @@ func spoil(q spoilRequest) (string, error) {
 		for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/usr/local/bin"} {
 			err = errors.Join(err, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
 		}
+	case "no uml":
+		if _, e := os.Stat("/usr/bin/linux.uml"); e == nil { // otherwise it is not there already
+			err = syscall.Mount("/dev/null", "/usr/bin/linux.uml", "", syscall.MS_BIND, "")
+		}
+	case "no modules":
+		err = syscall.Mount("tmpfs", "/usr/lib/uml", "tmpfs", 0, "size=1m")
 	case "masked /proc":
 		// As container engines do: with a part of /proc covered, no new /proc may be mounted in a user namespace.
 		err = syscall.Mount("tmpfs", "/proc/sys", "tmpfs", 0, "size=1m")

@@ -1,8 +1,9 @@
 // Package kernel is the third world: a real Linux kernel under the very operations and traffic that the model is given.
 //
 // It is handed []datapath.Op and []Flow, never a proxy mode. A vehicle brings the kernel: "rootless" and "netns" are the
-// host's, in namespaces of a box (sim/box) with and without a user namespace; a kernel of its own can follow, as a vehicle
-// whose agent answers the same frames. Inside, three network namespaces are joined by veth:
+// host's, in namespaces of a box (sim/box) with and without a user namespace; "uml" is a kernel of its own, Debian's User Mode
+// Linux 6.1, whose agent answers the same frames over a serial line: it has IPVS with every scheduler but twos, and legacy
+// iptables, and needs no privilege. Inside, three network namespaces are joined by veth:
 //
 //	outside ── eth0 ══ eth0 ── node ── pod0 ══ eth0 ── pods
 //	                  (rules, conntrack)

@@ -26,6 +26,10 @@ func TestKernelMissing(t *testing.T) {
 		{"no tools", kernel.VehicleRootless, nobody, "iptables-legacy: " + string(box.NoTool) + ": sudo apt-get install -y iptables"},
 		{"no tools", kernel.VehicleNetns, 0, "iptables-legacy: " + string(box.NoTool) + ": sudo apt-get install -y iptables"},
 		{"masked /proc", kernel.VehicleRootless, nobody, "box: " + string(box.ProcRefused) + ": in a container"},
+		{"no uml", kernel.VehicleUML, nobody, "linux.uml: " + string(box.NoTool) + ": sudo apt-get install -y user-mode-linux"},
+		{"no modules", kernel.VehicleUML, nobody, "uml: " + string(box.NoModules) + ": sudo apt-get install -y --reinstall user-mode-linux"},
+		{"no tools", kernel.VehicleUML, nobody, "modprobe: " + string(box.NoTool) + ": sudo apt-get install -y kmod"},
+		{"no user namespaces", kernel.VehicleUML, 0, "it works"}, // root needs none
 		{"nothing", kernel.VehicleNetns, nobody, "netns: " + string(box.NamespaceRefused) + ": "},
 	} {
 		t.Run(c.spoil+"/"+string(c.vehicle), func(t *testing.T) {
