@@ -98,7 +98,7 @@ func (s *Subject) loadIPVS(parts []part) error {
 			continue
 		}
 		n++
-		if err := s.host().Run(datapath.AddressAdd{Interface: kubeproxy.DummyInterface, Prefix: netip.PrefixFrom(a, a.BitLen())}); err != nil {
+		if err := s.bindAddress(netip.PrefixFrom(a, a.BitLen())); err != nil {
 			return err
 		}
 	}
@@ -165,6 +165,16 @@ func serverOp(c ipvs.Command) (datapath.Op, error) {
 	return nil, &InputError{What: "ipvsadm", Text: c.String(), Why: "is no command that changes virtual servers"}
 }
 
+// bindAddress puts an address on kube-ipvs0, which is made first where there is none.
+func (s *Subject) bindAddress(p netip.Prefix) error {
+	if !s.Node.Routes.HasInterface(kubeproxy.DummyInterface) {
+		if err := s.host().Run(datapath.LinkAdd{Interface: kubeproxy.DummyInterface}); err != nil {
+			return err
+		}
+	}
+	return s.host().Run(datapath.AddressAdd{Interface: kubeproxy.DummyInterface, Prefix: p})
+}
+
 // bind puts the addresses of a section on kube-ipvs0.
 func (s *Subject) bind(p part) error {
 	text, err := formatAddresses(p.name, p.text)
@@ -178,7 +188,7 @@ func (s *Subject) bind(p part) error {
 			a, _ := netip.ParseAddr(l) // formatAddresses has read it
 			prefix = netip.PrefixFrom(a, a.BitLen())
 		}
-		if err := s.host().Run(datapath.AddressAdd{Interface: kubeproxy.DummyInterface, Prefix: prefix}); err != nil {
+		if err := s.bindAddress(prefix); err != nil {
 			return located(err, p.name)
 		}
 	}
