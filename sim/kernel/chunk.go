@@ -4,7 +4,7 @@ import "strings"
 
 // chunkRules is how many chains and rules of the nft variant go into one transaction without privilege: the netlink batch
 // must fit the socket's send buffer, which only the host's root may grow ("Message too long").
-const chunkRules = 300
+const chunkRules = 150
 
 // piece is one standard input of iptables-restore. The first of a table is loaded as the whole would be, the others with
 // --noflush.

@@ -21,7 +21,7 @@ func TestKernelUMLThroughput(t *testing.T) {
 	if testing.Short() {
 		n = 2000
 	}
-	log, err := d.k.Run(d.ctx, d.flows(packet.IPv4, packet.TCP, at, n, 100), kernel.RunOptions{Workers: 4})
+	log, err := d.k.Run(d.ctx, d.flows(packet.IPv4, packet.TCP, at, n, 100), kernel.RunOptions{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
