@@ -284,3 +284,25 @@ func sortLines(text string) string {
 	slices.Sort(l)
 	return strings.Join(l, "\n")
 }
+
+// A slice whose label names another Service from now on: its endpoints stay with the old one too, and its deletion takes them
+// from the new one only.
+func TestSliceMovesToAnotherService(t *testing.T) {
+	two := simple(2, 1)
+	x := start(packet.IPv4, two)
+	x.sync(two, kubeproxy.Options{})
+	count := func(service string) int { return strings.Count(x.h.text(), "default/"+service+" -> ") }
+
+	moved := simple(2, 1)
+	moved.Slices[0].Service = moved.Slices[1].Service
+	x.sync(moved, kubeproxy.Options{})
+	if a, b := count("svc-0000"), count("svc-0001"); a != 1 || b != 2 {
+		t.Errorf("after the move %d and %d endpoints, want 1 and 2", a, b)
+	}
+	deleted := simple(2, 1)
+	deleted.Slices = deleted.Slices[1:]
+	x.sync(deleted, kubeproxy.Options{})
+	if a, b := count("svc-0000"), count("svc-0001"); a != 1 || b != 1 {
+		t.Errorf("after the deletion %d and %d endpoints, want 1 and 1", a, b)
+	}
+}

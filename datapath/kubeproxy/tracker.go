@@ -18,10 +18,15 @@ type tracker struct {
 	ports    []service.Port
 	byName   map[service.Name][]service.Port
 	slices   map[service.Name]service.EndpointSlice // by name of the slice
+	left     map[place]service.EndpointSlice        // what a slice left behind at a Service that it moved away from
 	backends map[service.PortName][]service.Backend
 	zone     string
 	started  bool
 }
+
+// place is where kube-proxy files a slice. It is told of a slice's present state alone: when the label that names its Service
+// changes, the endpoints stay with the Service of old too, until the process ends or the slice comes back to it.
+type place struct{ service, slice service.Name }
 
 // changes are what update found.
 type changes struct {
@@ -73,9 +78,13 @@ func (t *tracker) update(s *service.State) changes {
 			continue
 		}
 		touched[now.Service] = true
-		if ok {
-			touched[old.Service] = true
+		if ok && old.Service != now.Service {
+			if t.left == nil {
+				t.left = map[place]service.EndpointSlice{}
+			}
+			t.left[place{old.Service, n}] = old
 		}
+		delete(t.left, place{now.Service, n})
 	}
 	for n, old := range t.slices {
 		if _, ok := slices[n]; !ok {
@@ -85,7 +94,14 @@ func (t *tracker) update(s *service.State) changes {
 	t.slices = slices
 	old := t.backends
 	if first || len(touched) > 0 {
-		t.backends = service.BackendsOf(s.Slices, t.family, t.node)
+		all := s.Slices
+		if len(t.left) > 0 {
+			all = append([]service.EndpointSlice(nil), all...)
+			for _, e := range t.left { // their order does not matter: they are sorted by name
+				all = append(all, e)
+			}
+		}
+		t.backends = service.BackendsOf(all, t.family, t.node)
 	}
 	for n := range touched {
 		c.services[n] = true
