@@ -93,6 +93,7 @@ func (n *Node) link(i int) error {
 		return err
 	}
 	fam.linked, fam.walked, fam.tracking = l, n.rules[i], l.NeedsConntrack()
+	fam.register()
 	return nil
 }
 

@@ -9,11 +9,17 @@ import (
 
 // ipvsRequest is the hook of packets from clients to virtual services.
 func (n *Node) ipvsRequest(p *packet.Packet) netfilter.Verdict {
+	if n.IPVS.Idle() {
+		return netfilter.Continue
+	}
 	return n.ipvsResult(n.IPVS.Request(&n.walk, p))
 }
 
 // ipvsReply is the hook of packets from servers.
 func (n *Node) ipvsReply(p *packet.Packet) netfilter.Verdict {
+	if n.IPVS.Idle() {
+		return netfilter.Continue
+	}
 	return n.ipvsResult(n.IPVS.Reply(&n.walk, p))
 }
 

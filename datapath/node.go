@@ -36,6 +36,7 @@ type family struct {
 	linked   *iptables.Linked
 	walked   *iptables.Ruleset // what linked was made from
 	tracking bool              // connection tracking is active: some rule needs it
+	path     [netfilter.NumHooks][]func(*Node, *packet.Packet) netfilter.Verdict
 }
 
 // NewNode returns a node without rules. The routes are the node's own from now on. Chance must be set with SetSource

@@ -9,12 +9,22 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 )
 
-// function is one entry of a hook: what runs, and at which priority. The lists below are the order of the kernel; the
-// design of the datapath is in them and nowhere else.
+// function is one entry of a hook: what runs, at which priority, and who registers it. The lists below are the order of the
+// kernel; the design of the datapath is in them and nowhere else.
 type function struct {
 	priority netfilter.Priority
 	run      func(*Node, *packet.Packet) netfilter.Verdict
+	by       registrar
 }
+
+// registrar says what must be there for a function to be at its hook.
+type registrar uint8
+
+const (
+	byTable     registrar = iota // the iptables table of this priority, once it is loaded
+	byConntrack                  // connection tracking, while rules need it
+	byIPVS                       // always, and idle without virtual services
+)
 
 // path lists, for each hook, its functions by ascending priority (include/uapi/linux/netfilter_ipv4.h, NF_IP_PRI_*).
 var path [netfilter.NumHooks][]function
@@ -22,47 +32,65 @@ var path [netfilter.NumHooks][]function
 func init() {
 	path = [netfilter.NumHooks][]function{
 		netfilter.PreRouting: {
-			{netfilter.PriorityRaw, (*Node).raw},
-			{netfilter.PriorityConntrack, (*Node).track},
-			{netfilter.PriorityMangle, (*Node).mangle},
-			{netfilter.PriorityNATDestination, (*Node).natDestination},
+			{netfilter.PriorityRaw, (*Node).raw, byTable},
+			{netfilter.PriorityConntrack, (*Node).track, byConntrack},
+			{netfilter.PriorityMangle, (*Node).mangle, byTable},
+			{netfilter.PriorityNATDestination, (*Node).natDestination, byConntrack},
 		},
 		netfilter.Input: {
-			{netfilter.PriorityMangle, (*Node).mangle},
-			{netfilter.PriorityFilter, (*Node).filter},
-			{netfilter.PriorityIPVSReplyInput, (*Node).ipvsReply},
-			{netfilter.PriorityIPVSRequestInput, (*Node).ipvsRequest},
-			{netfilter.PriorityNATSource, (*Node).natSource},
-			{netfilter.PriorityConfirm, (*Node).confirm},
+			{netfilter.PriorityMangle, (*Node).mangle, byTable},
+			{netfilter.PriorityFilter, (*Node).filter, byTable},
+			{netfilter.PriorityIPVSReplyInput, (*Node).ipvsReply, byIPVS},
+			{netfilter.PriorityIPVSRequestInput, (*Node).ipvsRequest, byIPVS},
+			{netfilter.PriorityNATSource, (*Node).natSource, byConntrack},
+			{netfilter.PriorityConfirm, (*Node).confirm, byConntrack},
 		},
 		netfilter.Forward: {
-			{netfilter.PriorityMangle, (*Node).mangle},
-			{netfilter.PriorityFilter, (*Node).filter},
-			{netfilter.PriorityIPVSICMPForward, (*Node).ipvsForwardICMP},
-			{netfilter.PriorityIPVSReplyForward, (*Node).ipvsReply},
+			{netfilter.PriorityMangle, (*Node).mangle, byTable},
+			{netfilter.PriorityFilter, (*Node).filter, byTable},
+			{netfilter.PriorityIPVSICMPForward, (*Node).ipvsForwardICMP, byIPVS},
+			{netfilter.PriorityIPVSReplyForward, (*Node).ipvsReply, byIPVS},
 		},
 		netfilter.Output: {
-			{netfilter.PriorityRaw, (*Node).raw},
-			{netfilter.PriorityConntrack, (*Node).track},
-			{netfilter.PriorityMangle, (*Node).mangle},
-			{netfilter.PriorityNATDestination, (*Node).natDestination},
-			{netfilter.PriorityIPVSReplyOutput, (*Node).ipvsReply},
-			{netfilter.PriorityIPVSRequestOutput, (*Node).ipvsRequest},
-			{netfilter.PriorityFilter, (*Node).filter},
+			{netfilter.PriorityRaw, (*Node).raw, byTable},
+			{netfilter.PriorityConntrack, (*Node).track, byConntrack},
+			{netfilter.PriorityMangle, (*Node).mangle, byTable},
+			{netfilter.PriorityNATDestination, (*Node).natDestination, byConntrack},
+			{netfilter.PriorityIPVSReplyOutput, (*Node).ipvsReply, byIPVS},
+			{netfilter.PriorityIPVSRequestOutput, (*Node).ipvsRequest, byIPVS},
+			{netfilter.PriorityFilter, (*Node).filter, byTable},
 		},
 		netfilter.PostRouting: {
-			{netfilter.PriorityMangle, (*Node).mangle},
-			{netfilter.PriorityNATSource, (*Node).natSource},
-			{netfilter.PriorityConfirm, (*Node).confirm},
+			{netfilter.PriorityMangle, (*Node).mangle, byTable},
+			{netfilter.PriorityNATSource, (*Node).natSource, byConntrack},
+			{netfilter.PriorityConfirm, (*Node).confirm, byConntrack},
 		},
+	}
+}
+
+// tableOf is the table whose functions stand at a priority.
+var tableOf = map[netfilter.Priority]iptables.TableID{
+	netfilter.PriorityRaw: iptables.Raw, netfilter.PriorityMangle: iptables.Mangle, netfilter.PriorityFilter: iptables.Filter,
+}
+
+// register puts the functions at a family's hooks that its rules bring with them.
+func (f *family) register() {
+	for h := range path {
+		f.path[h] = f.path[h][:0]
+		for _, fn := range path[h] {
+			if fn.by == byTable && !f.linked.HasHook(tableOf[fn.priority], netfilter.Hook(h)) || fn.by == byConntrack && !f.tracking {
+				continue
+			}
+			f.path[h] = append(f.path[h], fn.run)
+		}
 	}
 }
 
 // hook runs the functions of one hook until one ends the packet.
 func (n *Node) hook(h netfilter.Hook, p *packet.Packet) netfilter.Verdict {
 	n.walk.Hook = h
-	for i := range path[h] {
-		if v := path[h][i].run(n, p); v != netfilter.Accept && v != netfilter.Continue {
+	for _, run := range n.family(p.Family()).path[h] {
+		if v := run(n, p); v != netfilter.Accept && v != netfilter.Continue {
 			return v
 		}
 	}

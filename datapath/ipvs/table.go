@@ -38,6 +38,9 @@ func NewTable(s Sysctls) *Table {
 	return t
 }
 
+// Idle reports whether there is nothing that a packet could meet: no service and no connection.
+func (t *Table) Idle() bool { return len(t.list) == 0 && len(t.conns.heap) == 0 }
+
 // Services returns the services by order of creation.
 func (t *Table) Services() []*Service { return append([]*Service(nil), t.list...) }
 
