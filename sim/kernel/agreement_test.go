@@ -222,7 +222,11 @@ func agree(t *testing.T, file string, variant datapath.Variant) {
 		flows   []kernel.Flow
 		timeout time.Duration
 	}{{loud, 0}, {quiet, 200 * time.Millisecond}} {
-		log, err := k.Run(ctx, run.flows, kernel.RunOptions{Timeout: run.timeout})
+		workers := 0
+		if len(s.node.Recent().Lists()) > 0 {
+			workers = 1 // two first connections of one client at once may both find it on no list; the model takes one after the other
+		}
+		log, err := k.Run(ctx, run.flows, kernel.RunOptions{Workers: workers, Timeout: run.timeout})
 		if err != nil {
 			t.Fatal(err)
 		}

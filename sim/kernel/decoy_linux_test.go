@@ -274,17 +274,16 @@ func processes() []string {
 
 func (d *decoy) suite(ctx context.Context, q suiteRequest) (suiteAnswer, error) {
 	var a suiteAnswer
-	if _, err := os.Stat(q.Dir); err != nil { // covered by the box's own /tmp
-		if err := syscall.Unmount("/tmp", syscall.MNT_DETACH); err != nil {
-			return a, err
-		}
+	dir, err := uncover(q.Dir)
+	if err != nil {
+		return a, err
 	}
 	before, err := d.snapshot(ctx)
 	if err != nil {
 		return a, err
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+q.Run, "-test.v", "-test.timeout=9m")
-	cmd.Dir = q.Dir
+	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/", "SVCLAB_KERNEL_TESTS=1", decoyVariable + "=1"}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -299,6 +298,19 @@ func (d *decoy) suite(ctx context.Context, q suiteRequest) (suiteAnswer, error) 
 		a.Changed = append(a.Changed, "left: "+p)
 	}
 	return a, nil
+}
+
+// uncover makes the checkout of a package's folder visible where the box's own /tmp covers it, under /mnt, and returns the folder.
+func uncover(dir string) (string, error) {
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	root := filepath.Dir(filepath.Dir(dir))
+	return filepath.Join("/mnt", strings.TrimPrefix(dir, root)), errors.Join(
+		syscall.Unmount("/tmp", syscall.MNT_DETACH),
+		syscall.Mount(root, "/mnt", "", syscall.MS_BIND, ""),
+		syscall.Mount("tmpfs", "/tmp", "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size=64m,mode=0755"),
+	)
 }
 
 // spoil takes one thing away from the decoy, for good, and says what starting a vehicle then prints.
