@@ -39,6 +39,9 @@ var bans = []ban{
 	{from: r("sim/replay", "sim/netstack", "sim/kernel"), to: r("sim/run", "sim/report"), why: "a world is run; it does not run itself or write about it"},
 	{from: r("sim/replay", "sim/netstack", "sim/kernel"), to: r("sim/scenario"), why: "worlds are handed operations and flows, never a story or a mode"},
 	{from: r("sim/kernel"), to: r("datapath/kubeproxy"), why: "a kernel is loaded with operations; it must not know the mode they came from"},
+	{from: r("sim/wire"), to: r("sim"), except: r("sim/vtime", "sim/seed"), why: "captures are bytes and packets: any world may write one, so the room knows none of them"},
+	{from: r("sim/netstack"), to: r("datapath/kubeproxy", "sim/input", "sim/dns"), why: "stacks talk through nodes that others loaded, for applications that others wrote"},
+	{from: r("sim/run"), to: r("sim/emulator"), why: "a place to work in stands above what one run can do"},
 	{from: r("sim/vtime", "sim/seed"), to: r("sim", "datapath"), why: "clock and chance belong to everyone and depend on no one"},
 	{from: r("sim/report"), to: r("sim/run"), why: "a report is a value; run makes it"},
 }
