@@ -25,7 +25,7 @@ type tracker struct {
 }
 
 // place is where kube-proxy files a slice. It is told of a slice's present state alone: when the label that names its Service
-// changes, the endpoints stay with the Service of old too, until the process ends or the slice comes back to it.
+// changes or goes, the endpoints stay with the Service of old too, until the process ends or the slice comes back to it.
 type place struct{ service, slice service.Name }
 
 // changes are what update found.
@@ -66,9 +66,13 @@ func (t *tracker) update(s *service.State) changes {
 	t.ports, t.byName = ports, byName
 
 	slices := make(map[service.Name]service.EndpointSlice, len(s.Slices))
+	unnamed := map[service.Name]bool{}
 	for i := range s.Slices {
-		if s.Slices[i].Visible(t.family) {
-			slices[s.Slices[i].Name] = s.Slices[i]
+		switch e := &s.Slices[i]; {
+		case e.Visible(t.family):
+			slices[e.Name] = *e
+		case e.Family == t.family && e.Service.Name == "":
+			unnamed[e.Name] = true
 		}
 	}
 	touched := map[service.Name]bool{}
@@ -79,17 +83,19 @@ func (t *tracker) update(s *service.State) changes {
 		}
 		touched[now.Service] = true
 		if ok && old.Service != now.Service {
-			if t.left == nil {
-				t.left = map[place]service.EndpointSlice{}
-			}
-			t.left[place{old.Service, n}] = old
+			t.leave(n, old)
 		}
 		delete(t.left, place{now.Service, n})
 	}
 	for n, old := range t.slices {
-		if _, ok := slices[n]; !ok {
-			touched[old.Service] = true
+		if _, ok := slices[n]; ok {
+			continue
 		}
+		if unnamed[n] { // such an update is an error to kube-proxy, which goes on with what it had
+			t.leave(n, old)
+			continue
+		}
+		touched[old.Service] = true
 	}
 	t.slices = slices
 	old := t.backends
@@ -108,6 +114,14 @@ func (t *tracker) update(s *service.State) changes {
 	}
 	c.udp = anyUDP(old, touched) || anyUDP(t.backends, touched)
 	return c
+}
+
+// leave notes what a slice leaves behind.
+func (t *tracker) leave(name service.Name, was service.EndpointSlice) {
+	if t.left == nil {
+		t.left = map[place]service.EndpointSlice{}
+	}
+	t.left[place{was.Service, name}] = was
 }
 
 // anyUDP reports whether one of the named Services has endpoints of a UDP port.

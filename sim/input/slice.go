@@ -49,7 +49,7 @@ func (c *checker) slice(s *discoveryv1.EndpointSlice) (*service.EndpointSlice, e
 	}
 	if x.Service.Name == "" {
 		c.warn([]any{"metadata"}, "no label %s: kube-proxy ignores this slice", discoveryv1.LabelServiceName)
-		return nil, nil
+		return x, nil // one that it knew by that label stays as it was
 	}
 	c.mark("service", "metadata", "labels", discoveryv1.LabelServiceName)
 	return x, nil
