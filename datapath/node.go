@@ -29,6 +29,7 @@ type Node struct {
 	// answering is true while the node sends an answer of its own: answers are not answered.
 	answering bool
 	taken     ipvs.Result // what IPVS said of the packet it took over last
+	tap       *Tap
 }
 
 // family is the part of a node that exists once for each IP version: its rules made ready to walk.
@@ -136,13 +137,13 @@ type Disposition struct {
 // Receive walks a packet that arrived on an interface.
 func (n *Node) Receive(now time.Duration, in string, p *packet.Packet) Disposition {
 	n.begin(now, in)
-	return n.finish(n.arrive(p))
+	return n.finish(p, n.arrive(p))
 }
 
 // Send walks a packet that a local socket sends.
 func (n *Node) Send(now time.Duration, p *packet.Packet) Disposition {
 	n.begin(now, "")
-	return n.finish(n.depart(p))
+	return n.finish(p, n.depart(p))
 }
 
 func (n *Node) begin(now time.Duration, in string) {
@@ -153,10 +154,13 @@ func (n *Node) begin(now time.Duration, in string) {
 	w.Now, w.In, w.Out = now, in, ""
 	w.Conn, w.Info, w.NoTrack = nil, conntrack.Untracked, false
 	w.Rejection, w.Work, w.Unmodelled = netfilter.Rejection{}, netfilter.Work{}, nil
+	if n.tap != nil {
+		n.tap.begin(w)
+	}
 }
 
 // finish fills in what every disposition carries and lets go of a connection that was never confirmed.
-func (n *Node) finish(d Disposition) Disposition {
+func (n *Node) finish(p *packet.Packet, d Disposition) Disposition {
 	w := &n.walk
 	d.Conn, d.Work, d.Problem = w.Conn, w.Work, w.Unmodelled
 	d.Masqueraded = w.Conn != nil && (w.Conn.IsSNAT() || w.Conn.MasqueradeOut != "")
@@ -169,6 +173,9 @@ func (n *Node) finish(d Disposition) Disposition {
 	}
 	if w.Trace != nil {
 		w.Trace.Add(netfilter.Step{Hook: w.Hook, Kind: netfilter.StepDeliver, Result: d.describe()})
+	}
+	if n.tap != nil {
+		n.tap.end(w, p, &d)
 	}
 	return d
 }

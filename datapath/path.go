@@ -89,6 +89,7 @@ func (f *family) register() {
 // hook runs the functions of one hook until one ends the packet.
 func (n *Node) hook(h netfilter.Hook, p *packet.Packet) netfilter.Verdict {
 	n.walk.Hook = h
+	n.walk.Trace.Enter(&n.walk, p)
 	for _, run := range n.family(p.Family()).path[h] {
 		if v := run(n, p); v != netfilter.Accept && v != netfilter.Continue {
 			return v

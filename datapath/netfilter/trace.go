@@ -1,8 +1,35 @@
 package netfilter
 
-// Trace is the list of steps of one walk. A nil *Trace records nothing.
+import "github.com/svclab/svclab/datapath/packet"
+
+// Trace is the list of steps of one walk, and the packet as it stood at each hook on the way. A nil *Trace records nothing.
 type Trace struct {
-	Steps []Step
+	Steps  []Step
+	Visits []Visit
+}
+
+// Visit is a packet as it entered a hook: rewritten by the hooks before it, and not yet by this one.
+type Visit struct {
+	Hook    Hook
+	In, Out string // interfaces, as Walk has them
+	Packet  packet.Packet
+	Step    int // the number of steps before it: those of this hook run from here to the next visit
+}
+
+// Of are the steps of visit i: those made at its hook, and the routing decision after it.
+func (t *Trace) Of(i int) []Step {
+	end := len(t.Steps)
+	if i+1 < len(t.Visits) {
+		end = t.Visits[i+1].Step
+	}
+	return t.Steps[t.Visits[i].Step:end]
+}
+
+// Enter notes that a packet enters a hook; on a nil Trace it does nothing.
+func (t *Trace) Enter(w *Walk, p *packet.Packet) {
+	if t != nil {
+		t.Visits = append(t.Visits, Visit{w.Hook, w.In, w.Out, *p, len(t.Steps)})
+	}
 }
 
 // Step is one thing that happened to a packet: a rule tried, a table left by its policy, a connection looked up, a
