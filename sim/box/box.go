@@ -3,6 +3,7 @@ package box
 import (
 	"context"
 	"fmt"
+	"os"
 )
 
 // Config says what a box runs.
@@ -10,6 +11,8 @@ type Config struct {
 	Role string // a role that Register was told of
 	User UserNamespace
 	UML  *UML // a kernel of its own that the role is served in; nil for the host's
+
+	Files []*os.File // handed to the role: Inside.File
 }
 
 // UML is a kernel of its own: User Mode Linux, which runs as an ordinary process inside the box.

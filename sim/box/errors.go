@@ -21,6 +21,7 @@ const (
 	NoTool           Reason = "a program is not installed"
 	NoKernelFeature  Reason = "the kernel lacks a feature"
 	DiskFull         Reason = "the disk is full"
+	TUNRefused       Reason = "the device may not be opened"
 	NoModules        Reason = "the modules of User Mode Linux are not installed"
 	MemoryShort      Reason = "too little memory for a kernel of its own"
 	MemoryNoExec     Reason = "its memory cannot be mapped for execution"

@@ -137,7 +137,7 @@ func command(c Config, lifeline, control *os.File, stderr *tail) *exec.Cmd {
 			// An interrupted connect has to be waited for by poll: spare the workers most of these.
 			"GODEBUG=asyncpreemptoff=1",
 		},
-		Stderr: stderr, ExtraFiles: []*os.File{lifeline, control}, SysProcAttr: attr, WaitDelay: waitDelay,
+		Stderr: stderr, ExtraFiles: append([]*os.File{lifeline, control}, c.Files...), SysProcAttr: attr, WaitDelay: waitDelay,
 	}
 }
 
