@@ -4,9 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/measure"
-	"github.com/svclab/svclab/sim/replay"
 	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/traffic"
 )
@@ -15,75 +13,55 @@ import (
 type link struct {
 	flow     traffic.Flow
 	site     *site
-	conn     *replay.Conn
+	conn     any // of the world
 	outcome  measure.Outcome
 	opened   time.Duration
 	requests int
+	due      time.Duration // when its next request is meant to be sent
 	closed   bool
+}
+
+// slot is one connection of a client's pool, and the requests that wait for it.
+type slot struct {
+	link    *link
+	busy    bool
+	waiting []traffic.Flow
 }
 
 // arrive is one arrival: a connection, or with a pool a request on one.
 func (e *engine) arrive(f traffic.Flow) {
-	if t := &e.scenario.Spec.Traffic[f.Group]; t.Pool != nil {
+	t := &e.scenario.Spec.Traffic[f.Group]
+	if t.Pool != nil {
 		e.pooled(f, t.Pool)
 		return
 	}
-	e.attempt(f.At, f, 0, 0)
+	e.attempt(f.At, f, 0, func(now time.Duration, l *link) { e.use(now, t, l) })
 }
 
-// attempt sends a connection's first packet; one that is not heard of is sent again as long as the client waits, each time after
-// twice the wait before (net/ipv4/tcp_timer.c, tcp_retransmit_timer). used are the requests that its client has made already.
-func (e *engine) attempt(now time.Duration, f traffic.Flow, try, used int) *link {
-	t := &e.scenario.Spec.Traffic[f.Group]
+// attempt opens a connection; used are the requests that its client has made already. then gets nil when it was not answered.
+func (e *engine) attempt(now time.Duration, f traffic.Flow, used int, then func(now time.Duration, l *link)) {
 	w := e.watch[f.Group]
-	if try == 0 {
-		e.source.at(uint64(f.Number))
-	} else {
-		e.source.at(uint64(f.Number) | uint64(try)<<48)
-	}
-	st, dst := e.entry(&f)
-	f.Dst = dst
-	var o replay.Outcome
-	var c *replay.Conn
-	switch {
-	case st == nil:
-		o.Reason = "the balancer knows of no node"
-	case st.lost:
-		o.Reason = "node " + st.Host.Name + " is lost"
-	default:
-		o, c = st.world.Open(now, replay.Flow{Proto: e.groups[f.Group].Proto, Src: f.Src, Dst: dst, NoReply: t.NoReply})
-	}
-	if o.Result == replay.TimedOut && t.ConnectTimeout.Duration > 0 && e.groups[f.Group].Proto == packet.TCP {
-		wait := time.Second << try
-		if now+wait-f.At < t.ConnectTimeout.Duration {
-			e.pending.Add(e.keyOf(now+wait, f.Number), func(now time.Duration) error {
-				e.attempt(now, f, try+1, used)
-				return nil
-			})
-			return nil
+	e.world.open(now, f, func(now time.Duration, o opened) {
+		w.see(now, &o, e.known)
+		if o.conn == nil {
+			then(now, nil)
+			return
 		}
-		now = f.At + t.ConnectTimeout.Duration
-	}
-	w.see(now, f, st, o, e.source.drew, e.known)
-	if c == nil {
-		return nil
-	}
-	l := &link{flow: f, site: st, conn: c, outcome: measure.Backend(o.Endpoint), opened: now, requests: used}
-	w.open[l.outcome]++
-	e.use(now, t, l)
-	return l
+		l := &link{flow: o.flow, site: o.site, conn: o.conn, outcome: measure.Backend(o.Endpoint), opened: now, requests: used, due: now}
+		w.open[l.outcome]++
+		then(now, l)
+	})
 }
 
 // use plans what a connection is used for, and its end.
 func (e *engine) use(now time.Duration, t *scenario.Traffic, l *link) {
-	if r := t.Requests; r != nil {
-		e.request(now, r, l)
-		return
+	switch {
+	case l == nil:
+	case t.Requests != nil:
+		e.request(now, t.Requests, l)
+	case !t.KeepOpen:
+		e.end(now, l)
 	}
-	if t.KeepOpen || t.Pool != nil {
-		return
-	}
-	e.end(now, l)
 }
 
 // end closes a connection at its time.
@@ -104,54 +82,67 @@ func (e *engine) close(now time.Duration, l *link) {
 	}
 	l.closed = true
 	e.watch[l.flow.Group].open[l.outcome]--
-	if !l.site.lost {
-		l.site.world.Close(now, l.conn)
-	}
+	e.world.close(now, l)
 }
 
-// ask sends one request on a connection and reports whether it was answered.
-func (e *engine) ask(now time.Duration, l *link) bool {
-	why := ""
-	if l.site.lost {
-		why = "node " + l.site.Host.Name + " is lost"
-	} else {
-		e.source.at(uint64(l.flow.Number) | uint64(l.requests+1)<<40)
-		why = l.site.world.Exchange(now, l.conn, 100, 1000)
-	}
-	l.requests++
-	e.watch[l.flow.Group].asked(now, l, why)
-	return why == ""
+// ask sends one request on a connection, meant to be sent at a time, and reports whether it was answered.
+func (e *engine) ask(now, meant time.Duration, l *link, then func(now time.Duration, answered bool)) {
+	key := uint64(l.flow.Number) | uint64(l.requests+1)<<40
+	e.world.exchange(now, l, key, func(now time.Duration, why string) {
+		l.requests++
+		e.watch[l.flow.Group].asked(now, meant, l, why)
+		then(now, why == "")
+	})
 }
 
 // request sends a connection's next request, and plans the one after it.
 func (e *engine) request(now time.Duration, r *scenario.Requests, l *link) {
-	t := &e.scenario.Spec.Traffic[l.flow.Group]
-	for {
+	for again := true; again; { // a request that is answered at once is followed here, not deeper
+		again = false
 		if l.closed {
 			return
 		}
-		if !e.ask(now, l) {
-			e.abandon(l)
-			if r.Reconnect && (r.Count == 0 || l.requests < r.Count) {
-				e.again(now, r, l)
+		within := true
+		e.ask(now, l.due, l, func(at time.Duration, answered bool) {
+			next := e.answered(at, r, l, answered)
+			if within {
+				again = next
+			} else if next {
+				e.request(at, r, l)
 			}
-			return
-		}
-		over := r.Count > 0 && l.requests >= r.Count || r.Count == 0 && now+r.Every.Duration > l.opened+l.flow.Duration
-		if over {
-			if !t.KeepOpen {
-				e.end(now, l)
-			}
-			return
-		}
-		if r.Every.Duration > 0 {
-			e.pending.Add(e.keyOf(now+r.Every.Duration, l.flow.Number), func(now time.Duration) error {
-				e.request(now, r, l)
-				return nil
-			})
-			return
-		}
+		})
+		within = false
 	}
+}
+
+// answered decides what follows a request, and reports whether the next one is to be sent now. Requests are meant to be sent at
+// equal distances; one whose predecessor took longer is late.
+func (e *engine) answered(now time.Duration, r *scenario.Requests, l *link, ok bool) bool {
+	if !ok {
+		e.abandon(l)
+		if r.Reconnect && (r.Count == 0 || l.requests < r.Count) {
+			e.again(now, r, l)
+		}
+		return false
+	}
+	if r.Count > 0 && l.requests >= r.Count || r.Count == 0 && l.due+r.Every.Duration > l.opened+l.flow.Duration {
+		if !e.scenario.Spec.Traffic[l.flow.Group].KeepOpen {
+			e.end(now, l)
+		}
+		return false
+	}
+	if r.Every.Duration == 0 {
+		l.due = now
+		return true
+	}
+	if l.due += r.Every.Duration; l.due < now {
+		return true
+	}
+	e.pending.Add(e.keyOf(l.due, l.flow.Number), func(now time.Duration) error {
+		e.request(now, r, l)
+		return nil
+	})
+	return false
 }
 
 // abandon gives a connection up that is not answered any more: its packets say nothing more.
@@ -171,26 +162,62 @@ func (e *engine) again(now time.Duration, r *scenario.Requests, l *link) {
 			return
 		}
 	}
-	e.attempt(now, f, 0, l.requests)
+	t := &e.scenario.Spec.Traffic[f.Group]
+	e.attempt(now, f, l.requests, func(now time.Duration, l *link) { e.use(now, t, l) })
 }
 
 // pooled is one request of a client with a pool: the connections are used by turns, and opened when they are needed.
 func (e *engine) pooled(f traffic.Flow, p *scenario.Pool) {
 	w := e.watch[f.Group]
 	clients := int64(len(w.group.Clients))
-	slot := [2]int64{f.ID % clients, f.ID / clients % int64(p.Size)}
-	l := w.pool[slot]
-	if l != nil && !l.closed && (p.MaxRequests > 0 && l.requests >= p.MaxRequests || p.MaxAge.Duration > 0 && f.At-l.opened >= p.MaxAge.Duration) {
-		e.close(f.At, l)
+	at := [2]int64{f.ID % clients, f.ID / clients % int64(p.Size)}
+	s := w.pool[at]
+	if s == nil {
+		s = &slot{}
+		w.pool[at] = s
 	}
-	if l == nil || l.closed {
-		if l = e.attempt(f.At, f, 0, 0); l == nil {
-			w.asked(f.At, nil, "no connection")
+	if s.busy {
+		s.waiting = append(s.waiting, f)
+		return
+	}
+	e.serve(f.At, s, f, p)
+}
+
+// serve sends a request on a pool's connection, which is opened or renewed before where need be.
+func (e *engine) serve(now time.Duration, s *slot, f traffic.Flow, p *scenario.Pool) {
+	s.busy = true
+	if l := s.link; l != nil && !l.closed && (p.MaxRequests > 0 && l.requests >= p.MaxRequests || p.MaxAge.Duration > 0 && now-l.opened >= p.MaxAge.Duration) {
+		e.close(now, l)
+	}
+	send := func(now time.Duration) {
+		e.ask(now, f.At, s.link, func(now time.Duration, ok bool) {
+			if !ok {
+				e.abandon(s.link)
+			}
+			e.served(now, s, p)
+		})
+	}
+	if s.link != nil && !s.link.closed {
+		send(now)
+		return
+	}
+	e.attempt(now, f, 0, func(now time.Duration, l *link) {
+		if l == nil {
+			e.watch[f.Group].asked(now, f.At, nil, "no connection")
+			e.served(now, s, p)
 			return
 		}
-		w.pool[slot] = l
+		s.link = l
+		send(now)
+	})
+}
+
+// served lets the next request that waits have the connection.
+func (e *engine) served(now time.Duration, s *slot, p *scenario.Pool) {
+	if s.busy = false; len(s.waiting) == 0 {
+		return
 	}
-	if !e.ask(f.At, l) {
-		e.abandon(l)
-	}
+	f := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	e.serve(now, s, f, p)
 }

@@ -36,6 +36,7 @@ func (m metrics) of(t *scenario.Threshold) *measure.Metrics {
 //	connect_time                time until a connection was answered, of those that were
 //	rules_passed                rules that the first packet of a connection tried, in all tables and hooks
 //	requests, request_failures  requests, and the part of them that was not answered
+//	request_time                time from when a request was meant to be sent until its answer came, of those that were answered
 //	outage                      time from the first failure to the last
 //	endpoint_connections, endpoint_requests, endpoint_open   connections, requests and open connections of each endpoint, those
 //	                            without any included
@@ -91,6 +92,7 @@ func (w *observer) metrics(m *measure.Metrics, endpoints []measure.Outcome) {
 	m.Add(w.rules)
 	count("requests", w.requests)
 	part("request_failures", w.unanswered, w.requests)
+	m.Add(w.latency)
 	outage := measure.NewDurations("outage")
 	outage.AddDuration(w.failed.last - w.failed.first)
 	m.Add(outage)

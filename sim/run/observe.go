@@ -40,10 +40,11 @@ type observer struct {
 	open    map[measure.Outcome]int64 // connections that are open now
 	nodes   []int64                   // connections by node
 	clients map[netip.Addr]*visit
-	pool    map[[2]int64]*link
+	pool    map[[2]int64]*slot
 
 	requests, unanswered int64
 	connect, rules       *measure.Trend
+	latency              *measure.Latency // of answered requests, from the time they were meant to be sent
 	affinity             struct{ kept, broken, moved, stuck, after int64 }
 	firstBroken          string
 	masked               int64         // answered connections whose endpoint saw another source than the client
@@ -67,8 +68,8 @@ func newObserver(g *traffic.Group, p *plan, sites int) *observer {
 	return &observer{
 		group: g, plan: p, now: make([]*measure.Tally, sites), nodes: make([]int64, sites),
 		settled: map[measure.Outcome]int64{}, placed: map[measure.Outcome]int64{}, asking: map[measure.Outcome]int64{}, open: map[measure.Outcome]int64{},
-		clients: map[netip.Addr]*visit{}, pool: map[[2]int64]*link{},
-		connect: measure.NewDurations("connect_time"), rules: measure.NewNumbers("rules_passed", measure.UnitCount),
+		clients: map[netip.Addr]*visit{}, pool: map[[2]int64]*slot{},
+		connect: measure.NewDurations("connect_time"), latency: measure.NewLatency("request_time"), rules: measure.NewNumbers("rules_passed", measure.UnitCount),
 	}
 }
 
@@ -205,7 +206,8 @@ func outcomeOf(f datapath.Fate, endpoint, to netip.AddrPort) measure.Outcome {
 }
 
 // see notes one connection. What counts for shares is a draw, or the one outcome where there is no choice.
-func (w *observer) see(now time.Duration, f traffic.Flow, st *site, o replay.Outcome, drew bool, known map[target]bool) {
+func (w *observer) see(now time.Duration, o *opened, known map[target]bool) {
+	f, st, drew := &o.flow, o.site, o.drew
 	w.results[o.Result]++
 	if w.first[o.Result] == "" {
 		w.first[o.Result] = fmt.Sprintf("connection %d, %s to %s at %s", f.ID, f.Src, f.Dst, f.At)
@@ -217,7 +219,7 @@ func (w *observer) see(now time.Duration, f traffic.Flow, st *site, o replay.Out
 	w.rules.Add(int64(o.First.Work.Rules))
 	if o.Result == replay.Answered {
 		w.connect.AddDuration(now - f.At)
-		w.answered(now, f, st, o, drew, known)
+		w.answered(now, o, known)
 	} else {
 		w.fails(f.At)
 	}
@@ -234,7 +236,8 @@ func (w *observer) see(now time.Duration, f traffic.Flow, st *site, o replay.Out
 }
 
 // answered notes where a connection went, and whether its client had been there before.
-func (w *observer) answered(now time.Duration, f traffic.Flow, st *site, o replay.Outcome, drew bool, known map[target]bool) {
+func (w *observer) answered(now time.Duration, o *opened, known map[target]bool) {
+	f, st, drew := &o.flow, o.site, o.drew
 	k := measure.Backend(o.Endpoint)
 	w.placed[k]++
 	if o.Seen.Addr() != f.Src.Addr() {
@@ -282,14 +285,15 @@ func (w *observer) fails(at time.Duration) {
 	w.failed.last = max(w.failed.last, at)
 }
 
-// asked notes one request; why says what went wrong, "" for an answer.
-func (w *observer) asked(now time.Duration, l *link, why string) {
+// asked notes one request that was meant to be sent at a time; why says what went wrong, "" for an answer.
+func (w *observer) asked(now, meant time.Duration, l *link, why string) {
 	w.requests++
 	if why != "" {
 		w.unanswered++
 		w.fails(now)
 		return
 	}
+	w.latency.AddDuration(now - meant)
 	w.asking[l.outcome]++
 }
 

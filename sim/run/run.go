@@ -63,8 +63,9 @@ func Validate(sc *scenario.Scenario, files fs.FS) error {
 	return err
 }
 
-// engine is one run in the replay world.
+// engine is one run.
 type engine struct {
+	world    world
 	scenario *scenario.Scenario
 	options  ScenarioOptions
 	seed     uint64
@@ -115,6 +116,7 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 		return nil, err
 	}
 	e.source.keyed = seed.Root(e.seed).Keyed("picks")
+	e.world = replayWorld{e}
 	if err := e.makeSites(); err != nil {
 		return nil, err
 	}
@@ -184,6 +186,9 @@ func (e *engine) run(ctx context.Context) error {
 		if err := e.catchUp(f.At, due); err != nil {
 			return err
 		}
+		if err := e.world.advance(f.At); err != nil {
+			return err
+		}
 		e.arrive(f)
 		e.done++
 	}
@@ -194,10 +199,20 @@ func (e *engine) run(ctx context.Context) error {
 func (e *engine) catchUp(to time.Duration, due func() error) error {
 	for {
 		at, ok := e.pending.Peek()
-		if !ok || at > to {
+		next, busy := e.world.next()
+		if busy = busy && next <= to && (!ok || next <= at); !busy && (!ok || at > to) {
 			return nil
 		}
 		if err := due(); err != nil {
+			return err
+		}
+		if busy {
+			if err := e.world.advance(next); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.world.advance(at); err != nil {
 			return err
 		}
 		k, do, _ := e.pending.Next()

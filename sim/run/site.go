@@ -133,21 +133,9 @@ func (e *engine) siteOf(a netip.Addr) *site {
 	return nil
 }
 
-// presence says what stands at an address, as seen from a node: endpoints answer as long as they are there.
-func (e *engine) presence(st *site, at netip.AddrPort, proto packet.Protocol) replay.Presence {
-	here, known := e.known[target{at, proto}]
-	switch {
-	case e.dead[at.Addr()]:
-		return replay.Absent
-	case here:
-		return replay.Listening
-	case !known && st.Node.Routes.IsLocal(at.Addr()):
-		if slices.Contains(e.scenario.Spec.HostPorts, int(at.Port())) {
-			return replay.Listening
-		}
-		return replay.Closed
-	}
-	return replay.Absent
+// isHostPort reports whether nodes themselves listen on a port.
+func (e *engine) isHostPort(port uint16) bool {
+	return slices.Contains(e.scenario.Spec.HostPorts, int(port))
 }
 
 // learn takes over which endpoints there are.
