@@ -30,6 +30,7 @@ type Node struct {
 	answering bool
 	taken     ipvs.Result // what IPVS said of the packet it took over last
 	tap       *Tap
+	between   func() // what another processor does before the packet's connection is confirmed; nil for nothing
 }
 
 // family is the part of a node that exists once for each IP version: its rules made ready to walk.
@@ -47,7 +48,7 @@ func NewNode(p Profile, routes *route.Table) *Node {
 		Program: NewProgram(routes, p.IPVS),
 		Profile: p,
 		Conns: conntrack.NewTable(conntrack.Config{
-			Max: p.ConntrackMax, TCPLoose: p.TCPLoose, TCPBeLiberal: p.TCPBeLiberal, TimeWaitReuse: p.TimeWaitReuse,
+			Max: p.ConntrackMax, TCPLoose: p.TCPLoose, TCPBeLiberal: p.TCPBeLiberal, TimeWaitReuse: p.TimeWaitReuse, ClashDrops: p.ClashDrops,
 		}),
 		recent: iptables.NewRecentStore(),
 		limits: iptables.NewHashLimitStore(),

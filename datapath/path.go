@@ -271,6 +271,9 @@ func (n *Node) confirm(p *packet.Packet) netfilter.Verdict {
 	if w.Conn == nil || w.Conn.Status.Has(conntrack.Confirmed) || w.Info.IsReply() {
 		return netfilter.Accept
 	}
+	if n.between != nil {
+		n.interleave()
+	}
 	r := n.Conns.Confirm(w.Now, w.Conn, w.Info, p, w.Journal)
 	w.Conn = r.Conn
 	if r.Outcome == conntrack.Dropped {

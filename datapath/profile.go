@@ -20,6 +20,7 @@ type Profile struct {
 	IPForward     bool
 	RouteLocalnet bool
 	TimeWaitReuse bool         // an entry in TIME_WAIT gives way to a new connection's NAT tuple (newer kernels)
+	ClashDrops    bool         // of two datagrams of one socket sent at once to different endpoints one is dropped (before 5.6)
 	IPVS          ipvs.Sysctls // net.ipv4.vs.*
 }
 

@@ -71,7 +71,7 @@ func (t *Table) resolveClash(now time.Duration, c, winner *Conn, j *journal.Jour
 				return ConfirmResult{Joined, w}
 			}
 		}
-		if other == nil {
+		if other == nil && !t.cfg.ClashDrops {
 			t.Stats.ClashResolve++
 			if j.On() {
 				save(j, c)

@@ -9,6 +9,27 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 )
 
+// Before Linux 5.6 the second of two datagrams of one flow was dropped when they were sent to different backends; to the same one it
+// joined the first (commits ed07d9a021df of 4.19 and 6a757c07e51f of 5.6).
+func TestClashBefore56(t *testing.T) {
+	for second, want := range map[string]ConfirmOutcome{"10.2.0.1:5353": Joined, "10.2.0.2:5353": Dropped} {
+		c := DefaultConfig()
+		c.ClashDrops = true
+		tb := NewTable(c)
+		var conns [2]*Conn
+		for i, dst := range []string{"10.2.0.1:5353", second} {
+			p := first(packet.UDP, "10.1.0.1:5000", "10.9.9.1:53")
+			conns[i], _, _ = tb.In(0, p, nil)
+			conns[i].SetupNAT(0, ManipDestination, to(dst), zero{}, nil)
+			conns[i].SetupNAT(0, ManipSource, Range{}, zero{}, nil)
+		}
+		tb.Confirm(0, conns[0], New, nil, nil)
+		if r := tb.Confirm(0, conns[1], New, nil, nil); r.Outcome != want || tb.Len() != 1 {
+			t.Errorf("to %s: %v, %d entries", second, r.Outcome, tb.Len())
+		}
+	}
+}
+
 // Two datagrams of one flow under way at once (section 3, confirm).
 func TestClash(t *testing.T) {
 	start := func(h *host, proto packet.Protocol, dst Range) (*Conn, *packet.Packet) {

@@ -15,10 +15,11 @@ var profiles = []datapath.Profile{
 	before59(),
 }
 
-// before59 is a kernel on which IPVS drops the first SYN of a connection that takes a port again.
+// before59 is a kernel on which IPVS drops the first SYN of a connection that takes a port again, and conntrack one of two datagrams
+// that one socket sends at once.
 func before59() datapath.Profile {
 	p := variant("linux-5.4", "5.4", datapath.Legacy, 250)
-	p.TimeWaitReuse, p.IPVS.ReuseDropsNew = false, true
+	p.TimeWaitReuse, p.IPVS.ReuseDropsNew, p.ClashDrops = false, true, true
 	return p
 }
 
