@@ -135,6 +135,9 @@ func (r *ResolvConf) read() {
 	}
 }
 
+// has reports whether an option is set.
+func (r *ResolvConf) has(option string) bool { return slices.Contains(r.Options, option) }
+
 // Pod finds the Pod a lookup is made from, or stands one in where the objects hold no Pod at all. The error is a *PodError.
 func (c *Cluster) Pod(namespace, name string) (*corev1.Pod, error) {
 	var same, all []string

@@ -46,17 +46,19 @@ var (
 type Exchange func(server netip.Addr, t Transport, m *dns.Msg) *dns.Msg
 
 // Resolver asks as a program in a Pod does (RFC 1034; glibc resolv/res_query.c and res_send.c; musl
-// src/network/lookup_name.c and res_msend.c; Go net/dnsclient_unix.go). Answers come at once; only waiting takes time.
+// src/network/lookup_name.c and res_msend.c; Go net/dnsclient_unix.go). Answers come at once, and only waiting takes time, unless
+// the lookup is made in steps (Start).
 type Resolver struct {
 	Conf     ResolvConf
 	Libc     Libc
-	Exchange Exchange
+	Exchange Exchange // not used by lookups in steps
 	// Types asked for. None: A and AAAA together, the first that has an address ends the search.
 	Types []uint16
 	// Exact asks for the name alone, without the search list.
 	Exact bool
 
 	waited time.Duration // how long the last lookup waited for answers
+	step   stepper       // of a lookup in steps; nil for Exchange
 }
 
 // Query is one question sent and what came back.
@@ -192,6 +194,8 @@ type run struct {
 	at      time.Duration
 	queries []Query
 	id      uint16
+	single  bool // glibc found that a server cannot do two queries at once
+	socket  int  // number of the socket that queries leave from
 }
 
 // ask asks for every type of one name until each is answered, and tells what that comes to. Queries that no server answers,
@@ -208,19 +212,19 @@ func (l *run) ask(name string) ([]dns.RR, outcome) {
 	}
 	last := timeout
 	half := 0
+	l.single = false
+	l.socket++
 	for range max(1, l.Conf.Attempts) {
 		for i := 0; i < len(turns); i++ {
 			silent := l.round(turns[i], name, answers, &last)
 			if !slices.Contains(answers, nil) {
 				return l.judge(answers)
 			}
-			if silent {
-				l.at += l.wait()
-			}
 			if l.Libc == Glibc && silent && slices.ContainsFunc(answers, func(m *dns.Msg) bool { return m != nil }) {
 				if half++; half > maxHalf {
 					return l.judge(answers)
 				}
+				l.single = true
 				clear(answers)
 				i-- // the same server again, within the same attempt
 			}
@@ -237,12 +241,14 @@ func (l *run) ask(name string) ([]dns.RR, outcome) {
 // (resolv/res_send.c, send_dg: RES_SNGLKUP, RES_SNGLKUPREOP). The lost half costs the timeout each time.
 const maxHalf = 2
 
-// round sends what is not yet answered to servers, and reports whether the resolver then waits out its time.
+// question is one query of a round.
+type question struct {
+	index  int // in Types
+	server netip.Addr
+}
+
+// round sends what is not yet answered to servers, and reports whether the resolver has then waited out its time in vain.
 func (l *run) round(servers []netip.Addr, name string, answers []*dns.Msg, last *outcome) (silent bool) {
-	type question struct {
-		index  int // in Types
-		server netip.Addr
-	}
 	var queue []question
 	for i, a := range answers {
 		for _, s := range servers {
@@ -252,41 +258,67 @@ func (l *run) round(servers []netip.Addr, name string, answers []*dns.Msg, last 
 		}
 	}
 	again := 2 * len(l.Types) // failures that musl asks again at once (res_msend.c, servfail_retry)
-	truncated := false
-	for ; len(queue) > 0; queue = queue[1:] {
-		q := queue[0]
-		m := l.send(q.server, UDP, name, l.Types[q.index])
-		if m != nil && m.Truncated && l.Libc != OldMusl {
-			if truncated = true; l.Libc != Glibc {
-				m = l.send(q.server, TCP, name, l.Types[q.index])
+	truncated, began := false, l.at
+	for len(queue) > 0 {
+		n := l.together(len(queue))
+		lot := queue[:n]
+		queue = queue[n:]
+		for i, m := range l.send(UDP, name, lot) {
+			q := lot[i]
+			if m != nil && m.Truncated && l.Libc != OldMusl {
+				if truncated = true; l.Libc != Glibc {
+					m = l.send(TCP, name, lot[i:i+1])[0]
+				}
 			}
+			switch {
+			case m == nil:
+				*last = timeout
+			case answered(m):
+				if answers[q.index] == nil {
+					answers[q.index] = m
+				}
+			case m.Rcode == dns.RcodeServerFailure:
+				*last = serverFailure
+				if l.musl() && again > 0 {
+					again--
+					queue = append(queue, q)
+				}
+			default:
+				*last = refused
+			}
+			silent = silent || m == nil || l.musl() // musl waits on after a failure as if nothing had come
 		}
-		switch {
-		case m == nil:
-			*last = timeout
-		case answered(m):
-			if answers[q.index] == nil {
-				answers[q.index] = m
-			}
-		case m.Rcode == dns.RcodeServerFailure:
-			*last = serverFailure
-			if l.musl() && again > 0 {
-				again--
-				queue = append(queue, q)
-			}
-		default:
-			*last = refused
-		}
-		silent = silent || m == nil || l.musl() // musl waits on after a failure as if nothing had come
 	}
 	if truncated && l.Libc == Glibc { // one truncated answer makes it send all its questions over TCP (res_send.c, send_vc)
-		for i, t := range l.Types {
-			if m := l.send(servers[0], TCP, name, t); m != nil && answered(m) {
-				answers[i] = m
+		var all []question
+		for i := range l.Types {
+			all = append(all, question{i, servers[0]})
+		}
+		for len(all) > 0 {
+			n := 1
+			if l.step != nil {
+				n = len(all)
 			}
+			for i, m := range l.send(TCP, name, all[:n]) {
+				if m != nil && answered(m) {
+					answers[all[i].index] = m
+				}
+			}
+			all = all[n:]
 		}
 	}
+	if silent = silent && slices.Contains(answers, nil); silent {
+		l.pause(l.wait() - (l.at - began))
+	}
 	return silent
+}
+
+// together is how many of n queries leave at once. Where answers take no time that makes no difference.
+func (l *run) together(n int) int {
+	if l.step == nil || l.Libc == Glibc && (l.Conf.has("single-request") || l.Conf.has("single-request-reopen") || l.single) {
+		return 1
+	}
+	return n
 }
 
 // answered reports whether a server has said something about the name.
@@ -300,18 +332,43 @@ func (l *run) wait() time.Duration {
 	return l.Conf.Timeout
 }
 
-// send sends one query and keeps it with its answer.
-func (l *run) send(server netip.Addr, via Transport, name string, t uint16) *dns.Msg {
-	q := new(dns.Msg)
-	q.SetQuestion(name, t)
-	l.id++
-	q.Id = l.id
-	if l.Libc == Go || l.Libc == Glibc && l.Conf.EDNS0 {
-		q.SetEdns0(1232, false)
+// send sends queries at once and keeps each with its answer, nil for those that had none when the wait was over.
+func (l *run) send(via Transport, name string, lot []question) []*dns.Msg {
+	out := make([]*dns.Msg, len(lot))
+	asks := make([]*dns.Msg, len(lot))
+	for i, q := range lot {
+		m := new(dns.Msg)
+		m.SetQuestion(name, l.Types[q.index])
+		l.id++
+		m.Id = l.id
+		if l.Libc == Go || l.Libc == Glibc && l.Conf.EDNS0 {
+			m.SetEdns0(1232, false)
+		}
+		asks[i] = m
 	}
-	m := l.Exchange(server, via, q)
-	l.queries = append(l.queries, Query{l.at, server, via, name, t, m})
-	return m
+	at := l.at
+	if l.step != nil {
+		out = l.stepped(via, lot, asks)
+	} else {
+		for i, q := range lot {
+			out[i] = l.Exchange(q.server, via, asks[i])
+		}
+	}
+	for i, q := range lot {
+		l.queries = append(l.queries, Query{at, q.server, via, name, l.Types[q.index], out[i]})
+	}
+	return out
+}
+
+// pause lets time pass.
+func (l *run) pause(d time.Duration) {
+	switch {
+	case d <= 0:
+	case l.step != nil:
+		l.stepFor(d)
+	default:
+		l.at += d
+	}
 }
 
 // judge tells what the answers of one name come to.
