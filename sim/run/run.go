@@ -28,6 +28,7 @@ type ScenarioOptions struct {
 	Progress func(done, total int64) // told now and then; nil for nobody
 	Only     Only                    // part of the traffic
 	Rerun    int                     // 0 for the first run, i for the i-th after a FAIL: it gets a smaller risk
+	Capture  *Capture                // told of every packet; nil for none
 
 	kernel  *datapath.Profile // in place of the scenario's profile
 	applied func(datapath.Op) // told of every operation that changed the node; nil for nobody

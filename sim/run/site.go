@@ -61,6 +61,9 @@ func (e *engine) makeSites() error {
 			st.world.Presence = replay.Everywhere
 		}
 		s.Node.SetSource(&e.source)
+		if c := e.options.Capture; c != nil {
+			s.Node.SetTap(c.Tap(s.Host.Name))
+		}
 		e.sites = append(e.sites, st)
 	}
 	add(e.subject)

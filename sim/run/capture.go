@@ -1,0 +1,147 @@
+package run
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/netfilter"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/wire"
+)
+
+// DefaultCapturePackets is how many packets a capture holds unless it is asked for more. Each is seen at several points.
+const DefaultCapturePackets = 2000
+
+// snapBytes is the length beyond which captured packets are cut: behind the headers the model knows of no bytes.
+const snapBytes = 2048
+
+// Capture writes what passes nodes as a pcapng: a packet where it arrives or leaves, and as it stands when it enters each hook, with
+// a comment that names the rules it met and their verdict. Each point of each node is an interface: "node1 eth0", "node1 PREROUTING",
+// "node1 socket" for what local sockets are given. Times are virtual and bytes the same for the same packets. Beyond the limit packets
+// are only counted.
+type Capture struct {
+	out    *wire.Writer
+	limit  int64
+	points map[string]int
+	encode wire.Encoder
+	bytes  []byte
+	flows  flowTable
+	id     uint64
+	kept   int64
+	left   map[string]int64 // packets beyond the limit, by node
+	err    error
+}
+
+// NewCapture begins a capture of as many packets, 0 for DefaultCapturePackets; about is a comment on the whole.
+func NewCapture(w io.Writer, about string, limit int64) (*Capture, error) {
+	if limit <= 0 {
+		limit = DefaultCapturePackets
+	}
+	out, err := wire.NewWriter(w, wire.Section{Application: "svclab", Comment: about})
+	return &Capture{out: out, limit: limit, points: map[string]int{}, flows: flowTable{}, left: map[string]int64{}}, err
+}
+
+// Tap is for a node to be captured at.
+func (c *Capture) Tap(node string) *datapath.Tap {
+	if node == "" {
+		node = "node"
+	}
+	return &datapath.Tap{
+		Wants: func() bool { return c.err == nil && c.kept < c.limit },
+		Walked: func(now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+			if t == nil {
+				c.left[node]++
+				return
+			}
+			c.kept++
+			c.walked(node, now, t, p, d)
+		},
+	}
+}
+
+// Err is what writing failed with, if it did.
+func (c *Capture) Err() error { return c.err }
+
+// Warnings tell what was left out.
+func (c *Capture) Warnings() []string {
+	var all int64
+	var nodes []string
+	for n, count := range c.left {
+		all += count
+		nodes = append(nodes, fmt.Sprintf("%s %d", n, count))
+	}
+	if all == 0 {
+		return nil
+	}
+	slices.Sort(nodes)
+	return []string{fmt.Sprintf("the capture holds the first %d packets; left out of it: %s (--capture-limit takes more)", c.kept, strings.Join(nodes, ", "))}
+}
+
+// walked writes one packet at every point it passed.
+func (c *Capture) walked(node string, now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+	if len(t.Visits) == 0 {
+		return // nothing of it was seen: no route at all
+	}
+	c.id++
+	first := &t.Visits[0]
+	fill := c.flows.next(&first.Packet, d)
+	fill.ID = uint32(c.id)
+	if first.In != "" {
+		c.write(node, first.In, now, &first.Packet, fill, "arrives", wire.Inbound)
+	}
+	for i := range t.Visits {
+		v := &t.Visits[i]
+		if i > 0 && v.In == "lo" && v.Hook == netfilter.PreRouting {
+			c.write(node, "lo", now, &v.Packet, fill, "sent to the node itself", wire.Outbound)
+		}
+		c.write(node, v.Hook.String(), now, &v.Packet, fill, comment(t, i, d), wire.DirectionUnknown)
+	}
+	switch d.Fate {
+	case datapath.Forwarded:
+		c.write(node, d.Out, now, p, fill, leaves(p, &first.Packet), wire.Outbound)
+	case datapath.Delivered:
+		c.write(node, "socket", now, p, fill, "delivered to a local socket", wire.Inbound)
+	case datapath.Rejected:
+		if d.Answer == nil {
+			return
+		}
+		point, way := first.In, wire.Outbound
+		if point == "" {
+			point, way = "socket", wire.Inbound
+		}
+		c.id++
+		answer := c.flows.answer(d.Answer, &first.Packet, d)
+		answer.ID = uint32(c.id)
+		c.write(node, point, now, d.Answer, answer, "the node's answer: reject with "+d.With.With, way)
+	}
+}
+
+func leaves(p, first *packet.Packet) string {
+	if p.Src == first.Src && p.Dst == first.Dst {
+		return "leaves as it came"
+	}
+	return fmt.Sprintf("leaves; it came as %s > %s", first.Src, first.Dst)
+}
+
+// write writes a packet at one point of a node.
+func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet, fill wire.Unseen, text string, way wire.Direction) {
+	if c.err != nil {
+		return
+	}
+	name := node + " " + point
+	i, ok := c.points[name]
+	if !ok {
+		if i, c.err = c.out.AddInterface(wire.Interface{Name: name, Link: wire.Raw, SnapBytes: snapBytes}); c.err != nil {
+			return
+		}
+		c.points[name] = i
+	}
+	if c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill); c.err != nil {
+		return
+	}
+	c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, Comment: text, Direction: way, ID: c.id})
+}
