@@ -23,6 +23,7 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	var world string
 	var f runFlags
+	var captured int64
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a scenario with its checks",
@@ -36,13 +37,20 @@ func (a *app) runCommand() *cobra.Command {
 			if c.Flags().Changed("seed") {
 				o.Seed = &f.seed
 			}
-			return a.judged(c.Context(), &f, args[0], func(ctx context.Context, s subjectFile) (*report.Report, error) {
+			p, outputs, err := a.takeCapture(f.outputs, filepath.Base(args[0]), captured)
+			if err != nil {
+				return err
+			}
+			f.outputs, o.Capture = outputs, p.of()
+			err = a.judged(c.Context(), &f, args[0], func(ctx context.Context, s subjectFile) (*report.Report, error) {
 				return run.Scenario(ctx, s.scenario, os.DirFS(s.dir), o)
 			})
+			return errors.Join(err, a.close(p))
 		},
 	}
 	c.Flags().StringVar(&world, "world", "replay", "world the flows run in: "+strings.Join(run.Worlds(), ", "))
 	f.add(c)
+	captureFlags(c, &captured)
 	return c
 }
 
