@@ -1,0 +1,81 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// flow is one connection as the Fabric knows it: the number that orders its packets, whatever addresses they bear on the way.
+type flow struct {
+	number   int64
+	keys     [4]uint64 // of the tuples under which stacks send its packets
+	endpoint netip.AddrPort
+	seen     netip.AddrPort
+	asked    []sizes // what requests on the way say, the oldest first
+}
+
+// flows finds flows by the tuple that a stack sends with: the opener's own, and the reverse of what arrived at the other end.
+type flows struct {
+	by      map[uint64]*flow
+	retired []*flow // a ring: flows stay findable for a while after their end
+	next    int
+}
+
+const retiredFlows = 4096
+
+func (s *flows) init() {
+	s.by = map[uint64]*flow{}
+	s.retired = make([]*flow, retiredFlows)
+}
+
+// unnumbered is where the numbers of flows begin that nobody opened: they come after all others, by a hash of their tuple.
+const unnumbered = 1 << 62
+
+// keyOf is a hash of a tuple, the same in every run.
+func keyOf(proto packet.Protocol, src, dst netip.AddrPort) uint64 {
+	a, b := src.Addr().As16(), dst.Addr().As16()
+	h := uint64(proto)<<32 | uint64(src.Port())<<16 | uint64(dst.Port())
+	h = scramble(h)
+	h = scramble(h ^ binary.BigEndian.Uint64(a[:8]))
+	h = scramble(h ^ binary.BigEndian.Uint64(a[8:]))
+	h = scramble(h ^ binary.BigEndian.Uint64(b[:8]))
+	return scramble(h ^ binary.BigEndian.Uint64(b[8:]))
+}
+
+// scramble is the finaliser of SplitMix64.
+func scramble(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// add makes a flow known under a key; the newest of a key counts.
+func (s *flows) add(fl *flow, key uint64) {
+	i := 0
+	for i < len(fl.keys)-1 && fl.keys[i] != 0 && fl.keys[i] != key {
+		i++
+	}
+	if old := fl.keys[i]; old != 0 && old != key && s.by[old] == fl {
+		delete(s.by, old)
+	}
+	fl.keys[i], s.by[key] = key, fl
+}
+
+// retire lets go of a flow, once as many others have ended after it as the ring holds.
+func (s *flows) retire(fl *flow) {
+	if old := s.retired[s.next]; old != nil {
+		for _, k := range old.keys {
+			if k != 0 && s.by[k] == old {
+				delete(s.by, k)
+			}
+		}
+	}
+	s.retired[s.next] = fl
+	s.next = (s.next + 1) % len(s.retired)
+}
+
+// sizes is what a request says of itself: how long it is, and how long a reply it wants.
+type sizes struct{ request, reply int }

@@ -1,0 +1,37 @@
+package netstack
+
+// Stats counts what became of packets and connections in one Fabric, by name. Every packet that a stack or a port sends ends
+// in exactly one of the counters of its end, or is still on its way; the others tell what it met.
+type Stats struct {
+	Sent      uint64 // packets that stacks and ports handed over
+	Walked    uint64 // walks of packets through modelled nodes
+	Delivered uint64 // ends: handed to a stack or port
+
+	DroppedByNode uint64 // ends: by a rule, or by the node's routing
+	Rejected      uint64 // ends: by a rule that tells the sender
+	Answers       uint64 // packets that nodes made themselves: answers to rejected packets, ICMP errors
+	LostOnLink    uint64 // ends: the link's loss
+	LinkQueueFull uint64 // ends: the link's queue
+	NoHost        uint64 // ends: nobody has the destination
+	PowerOff      uint64 // ends: the sender or receiver is off
+	Looped        uint64 // ends: walked through more nodes than a hop limit allows
+	Unmodelled    uint64 // ends: a rule on the way is not modelled
+	Multicast     uint64 // ends: to a group, which no link carries
+
+	Truncated    uint64 // ends: shorter than its headers say
+	BadHeader    uint64 // ends: no IP packet, or an extension header out of place
+	BadChecksum  uint64 // ends: a checksum of IP or of the transport does not fit
+	PacketTooBig uint64 // ends: larger than the link, and not to be cut; the sender is told
+
+	Fragments           uint64 // fragments that reached a node
+	Fragmented          uint64 // packets that a node cut for a smaller link
+	Reassembled         uint64 // datagrams that a node put together
+	FragmentsOverlap    uint64 // ends: datagrams given up for overlapping fragments
+	FragmentsExpired    uint64 // ends: datagrams given up after 30 seconds
+	FragmentsNoMemory   uint64 // ends: datagrams given up for others, at the limit
+	PortQueueFull       uint64 // ends: a port whose reader does not keep up
+	RequestsRefused     uint64 // requests that a server turned away with its queue full
+	RequestsDropped     uint64 // requests that a server left without an answer with its queue full
+	ConnectionsRefused  uint64 // connections that a server reset because it has enough
+	ConnectionsAccepted uint64
+}
