@@ -33,6 +33,9 @@ func made(c *scenario.Cluster, file string) []input.Source {
 			i, labels, i, madeNode(i))
 	}
 	n, next := 0, map[int]int{}
+	if c.DNS > 0 {
+		madeDNS(write, c, next)
+	}
 	for i := range c.Services {
 		s := &c.Services[i]
 		for k := range max(s.Count, 1) {
@@ -45,6 +48,31 @@ func made(c *scenario.Cluster, file string) []input.Source {
 		}
 	}
 	return append(out, input.Source{Name: file + ": cluster", Data: []byte(b.String())})
+}
+
+// madeDNS writes the Service of CoreDNS with its Pods' addresses, as kubeadm names and numbers it.
+func madeDNS(write func(string, ...any), c *scenario.Cluster, next map[int]int) {
+	write("---\napiVersion: v1\nkind: Service\nmetadata: {name: kube-dns, namespace: kube-system}\nspec:\n  type: ClusterIP\n  clusterIP: %s\n  clusterIPs: [%s]\n  ports:\n", madeDNSAddress, madeDNSAddress)
+	write("  - {name: dns, protocol: UDP, port: 53, targetPort: 53}\n  - {name: dns-tcp, protocol: TCP, port: 53, targetPort: 53}\n")
+	write("---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: kube-dns-made, namespace: kube-system, labels: {kubernetes.io/service-name: kube-dns}}\naddressType: IPv4\n")
+	write("ports:\n- {name: dns, protocol: UDP, port: 53}\n- {name: dns-tcp, protocol: TCP, port: 53}\nendpoints:\n")
+	for k := range c.DNS {
+		node := k%c.Nodes + 1
+		write("- {addresses: [%s], nodeName: node-%d, conditions: {ready: true, serving: true, terminating: false}}\n", madePod(node, next), node)
+	}
+}
+
+// madeDNSAddress is the cluster IP of kube-dns: the tenth of the Service range, as kubeadm has it.
+const madeDNSAddress = "10.96.0.10"
+
+// madePod is the address of a node's next Pod that is an endpoint; those before are for clients.
+func madePod(node int, next map[int]int) netip.Addr {
+	next[node]++
+	a := netip.AddrFrom4([4]byte{10, 244, byte(node), 0})
+	for range next[node] + 9 {
+		a = a.Next()
+	}
+	return a
 }
 
 func madeNode(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 168, 0, byte(i)}) }
@@ -67,8 +95,24 @@ func madeService(write func(string, ...any), c *scenario.Cluster, s *scenario.Ma
 	if kind == "" {
 		kind = "ClusterIP"
 	}
-	write("---\napiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: default}\nspec:\n  type: %s\n  clusterIP: 10.96.%d.%d\n  clusterIPs: [10.96.%d.%d]\n",
-		name, kind, n/250, n%250+1, n/250, n%250+1)
+	space := "default"
+	if s.Namespace != "" {
+		space = s.Namespace
+	}
+	if c.DNS > 0 && n >= 9 {
+		n++ // kube-dns has the tenth
+	}
+	at := fmt.Sprintf("10.96.%d.%d", n/250, n%250+1)
+	switch {
+	case s.ExternalName != "":
+		kind = "ExternalName"
+		write("---\napiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec:\n  type: %s\n  externalName: %s\n", name, space, kind, s.ExternalName)
+	default:
+		if s.Headless {
+			at = "None"
+		}
+		write("---\napiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: %s}\nspec:\n  type: %s\n  clusterIP: %s\n  clusterIPs: [%s]\n", name, space, kind, at, at)
+	}
 	var spec strings.Builder
 	if s.ExternalPolicy != "" {
 		fmt.Fprintf(&spec, "  externalTrafficPolicy: %s\n", s.ExternalPolicy)
@@ -104,7 +148,10 @@ func madeService(write func(string, ...any), c *scenario.Cluster, s *scenario.Ma
 		fmt.Fprintf(&spec, "status: {loadBalancer: {ingress: [{ip: %s}]}}\n", s.LoadBalancerIP)
 	}
 	write("%s", spec.String())
-	write("---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: %s-made, namespace: default, labels: {kubernetes.io/service-name: %s}}\naddressType: IPv4\n", name, name)
+	if s.ExternalName != "" {
+		return
+	}
+	write("---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: %s-made, namespace: %s, labels: {kubernetes.io/service-name: %s}}\naddressType: IPv4\n", name, space, name)
 	write("ports:\n%s", ports.String())
 	if s.Endpoints == 0 {
 		write("endpoints: []\n")
@@ -117,11 +164,7 @@ func madeService(write func(string, ...any), c *scenario.Cluster, s *scenario.Ma
 		if len(s.On) > 0 {
 			_, _ = fmt.Sscanf(s.On[k%len(s.On)], "node-%d", &node)
 		}
-		next[node]++
-		addr := netip.AddrFrom4([4]byte{10, 244, byte(node), 0})
-		for range next[node] + 9 {
-			addr = addr.Next()
-		}
+		addr := madePod(node, next)
 		if s.HostNetwork {
 			addr = madeNode(node)
 		}

@@ -30,6 +30,7 @@ func (d *decoder) check(s *Scenario, n *yaml.Node) {
 		all = append(all, t.Name)
 		d.traffic(t)
 	}
+	d.stacks(s)
 	if len(s.Spec.Nodes) > 1 {
 		d.add(s.Spec.Nodes[1].At, "", "one node with rules of its own can be modelled")
 	}
@@ -48,8 +49,22 @@ func (d *decoder) check(s *Scenario, n *yaml.Node) {
 	for i := range s.Spec.Events {
 		d.event(&s.Spec.Events[i])
 	}
-	if c := s.Spec.Cluster; c != nil && (c.Nodes < 1 || c.Nodes > 250) {
+	if c := s.Spec.Cluster; c != nil {
+		d.cluster(c)
+	}
+}
+
+func (d *decoder) cluster(c *Cluster) {
+	if c.Nodes < 1 || c.Nodes > 250 {
 		d.add(c.At, "", "a cluster has 1 to 250 nodes")
+	}
+	for i := range c.Services {
+		switch v := &c.Services[i]; {
+		case v.ExternalName != "" && (v.Headless || v.Endpoints > 0 || v.Type != "" || v.NodePort > 0):
+			d.add(v.At, "", "a Service with an externalName has no endpoints, type or node port")
+		case v.Headless && (v.Type != "" && v.Type != "ClusterIP" || v.NodePort > 0):
+			d.add(v.At, "", "a headless Service is of type ClusterIP")
+		}
 	}
 }
 
@@ -120,8 +135,21 @@ func (d *decoder) traffic(t *Traffic) {
 	if n != 1 {
 		d.add(t.From.At, "", "from must have exactly one of pods, otherPods, external, node, loopback, addresses, endpoint")
 	}
-	if (t.To.Service.Value == "") == !t.To.Address.IsValid() {
-		d.add(t.To.At, "", "to must have exactly one of service, address")
+	to := 0
+	for _, given := range []bool{t.To.Service.Value != "", t.To.Address.IsValid(), t.To.Name.Value != ""} {
+		if given {
+			to++
+		}
+	}
+	switch {
+	case to != 1:
+		d.add(t.To.At, "", "to must have exactly one of service, address, name")
+	case t.To.Name.Value != "" && t.To.Port.Number == 0:
+		d.add(t.To.At, "write port: 80", "a name needs the number of a port")
+	case t.To.Name.Value != "" && (t.To.Via != "" || t.To.Node != "" || t.To.Balancer != "" || t.To.Every || t.To.Health.Duration > 0):
+		d.add(t.To.At, "", "a name says where connections go: leave via, node, balancer, everyNode and healthDelay out")
+	case t.To.Name.Value == "" && t.Resolver != nil:
+		d.add(t.Resolver.At, "", "a resolver is for traffic to a name")
 	}
 	if v := t.To.Service; v.Value != "" && strings.Count(v.Value, "/") != 1 {
 		d.add(v.At, "write namespace/name", "service %q has no namespace", v.Value)

@@ -8,14 +8,18 @@ type Cluster struct {
 	Zones       int           `yaml:"zones" doc:"zones that nodes are in by turns: zone-1, zone-2 and so on"`
 	ClusterCIDR Prefix        `yaml:"clusterCIDR" doc:"kube-proxy's clusterCIDR; 10.244.0.0/16 when absent"`
 	Config      Object        `yaml:"config" doc:"a KubeProxyConfiguration; clusterCIDR is not added to it"`
+	DNS         int           `yaml:"dns" doc:"Pods of CoreDNS behind the Service kube-system/kube-dns, 10.96.0.10, on the nodes by turns; none when absent"`
 	Services    []MadeService `yaml:"services,required" doc:"its Services"`
 }
 
 // MadeService is one Service of such a cluster, with endpoints spread over the nodes by turns. The n-th Service has the cluster
-// IP 10.96.0.n (with more than 250, 10.96.1.n and so on).
+// IP 10.96.0.n (with more than 250, 10.96.1.n and so on); with CoreDNS, those from the tenth on have the one after.
 type MadeService struct {
 	At             Pos      `yaml:"-"`
-	Name           string   `yaml:"name,required" doc:"name of the Service, in namespace default"`
+	Name           string   `yaml:"name,required" doc:"name of the Service"`
+	Namespace      string   `yaml:"namespace" doc:"its namespace; default when absent"`
+	Headless       bool     `yaml:"headless" doc:"it has no cluster IP: its name stands for its endpoints"`
+	ExternalName   string   `yaml:"externalName" doc:"its name stands for this name; it has no cluster IP and no endpoints"`
 	Count          int      `yaml:"count" doc:"this many of them, with -1, -2 and so on after the name; one when absent"`
 	Type           string   `yaml:"type" enum:"ClusterIP,NodePort,LoadBalancer" doc:"type of the Service; ClusterIP when absent"`
 	Protocol       string   `yaml:"protocol" enum:"tcp,udp,sctp" doc:"protocol of its port; tcp when absent"`

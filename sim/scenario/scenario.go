@@ -47,6 +47,9 @@ type Spec struct {
 	HostPorts []int     `yaml:"hostPorts" doc:"TCP and UDP ports on which every node itself listens"`
 	Kernel    *Kernel   `yaml:"kernel" doc:"kernel settings of the nodes, beside the profile's"`
 	Proxy     *Proxy    `yaml:"proxy" doc:"how kube-proxy is told and syncs; at once, and everything it knows today, when absent"`
+	Links     *Links    `yaml:"links" doc:"wires between hosts and nodes: delay, loss, bandwidth; in the netstack world"`
+	Servers   []Server  `yaml:"servers" doc:"how long endpoints take to answer; in the netstack world"`
+	Names     *Names    `yaml:"names" doc:"names beyond the cluster"`
 	Traffic   []Traffic `yaml:"traffic,required" doc:"connections that clients open"`
 	Events    []Event   `yaml:"events" doc:"what changes meanwhile, in virtual time"`
 	Checks    []Check   `yaml:"checks" doc:"what must hold"`
@@ -72,6 +75,7 @@ type Kernel struct {
 	At           Pos    `yaml:"-"`
 	ConntrackMax int    `yaml:"conntrackMax" doc:"nf_conntrack_max: entries beyond which new connections are dropped"`
 	Sysctls      []Text `yaml:"sysctls" doc:"kernel parameters, as name=value, set after kube-proxy's own"`
+	Together     Share  `yaml:"together" doc:"part of the pairs of datagrams that a socket sends in one moment which two processors take up at once, so that both meet the rules before either's connection is confirmed; none when absent"`
 }
 
 // Proxy says how kube-proxy learns and acts.
@@ -124,7 +128,7 @@ type Affinity struct {
 // Threshold bounds a statistic of a metric.
 type Threshold struct {
 	At      Pos  `yaml:"-"`
-	Metric  Text `yaml:"metric,required" doc:"name of the metric: sync_delay, syncs, conntrack_entries of the run; connections, answered, rejected, dropped, failures, connect_time, rules_passed, masqueraded, requests, request_failures, outage, endpoint_connections, endpoint_requests, endpoint_open, busiest_share, busiest_request_share, idle_endpoints, node_connections, busiest_node_share, exact_share, affinity_broken, affinity_moved, affinity_stuck, affinity_split of a traffic"`
+	Metric  Text `yaml:"metric,required" doc:"name of the metric: sync_delay, syncs, conntrack_entries of the run; connections, answered, rejected, dropped, failures, connect_time, rules_passed, masqueraded, requests, request_failures, request_time, outage, lookups, lookup_failures, lookup_time, lookup_queries, endpoint_connections, endpoint_requests, endpoint_open, busiest_share, busiest_request_share, idle_endpoints, node_connections, busiest_node_share, exact_share, affinity_broken, affinity_moved, affinity_stuck, affinity_split of a traffic"`
 	Traffic Text `yaml:"traffic" doc:"of this traffic; may be left out for metrics of the whole run, and where there is one traffic"`
 	Expect  Text `yaml:"expect,required" doc:"statistic, comparison and value: p(99) < 3ms, rate < 0.01, count == 0"`
 }

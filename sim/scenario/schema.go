@@ -23,6 +23,8 @@ var scalars = map[reflect.Type]*jsonschema.Schema{
 	reflect.TypeFor[AddrPort](): {Type: "string", Examples: []any{"10.96.0.1:80"}},
 	reflect.TypeFor[PortRef]():  {AnyOf: either("string", "integer"), Examples: []any{80, "http"}},
 	reflect.TypeFor[Object]():   {Type: "object"},
+
+	reflect.TypeFor[Bandwidth](): {Type: "string", Pattern: `^[0-9.]+ *(bit|kbit|Mbit|Gbit)(/s)?$`, Examples: []any{"100Mbit", "1Gbit"}},
 }
 
 // either is one of several plain types: YAML's plain scalars need no quotes.

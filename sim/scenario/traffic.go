@@ -20,6 +20,10 @@ type Traffic struct {
 	Requests       *Requests `yaml:"requests" doc:"what is asked on each connection; nothing beyond its opening when absent"`
 	Pool           *Pool     `yaml:"pool" doc:"clients keep connections and send each request on one that is open"`
 	ConnectTimeout Duration  `yaml:"connectTimeout" doc:"a client that hears nothing sends its SYN again after 1 s, 2 s more, 4 s more and so on, up to this time; 0 sends it once"`
+	RequestTimeout Duration  `yaml:"requestTimeout" doc:"how long a client waits for the answer to a request before it gives the connection up; 1s when absent. In the replay world what is answered is answered at once"`
+	RequestBytes   int       `yaml:"requestBytes" doc:"bytes of a request; 100 when absent"`
+	ReplyBytes     int       `yaml:"replyBytes" doc:"bytes of an answer; 1000 when absent"`
+	Resolver       *Resolver `yaml:"resolver" doc:"how clients look up the name that they connect to"`
 	Ports          int       `yaml:"ports" doc:"a client's source ports, used in turn; 1 is a socket that is kept; Linux's range when absent"`
 	NoReply        bool      `yaml:"noReply" doc:"the endpoint answers nothing: UDP such as syslog"`
 }
@@ -54,10 +58,11 @@ type From struct {
 	Zone      string   `yaml:"zone" doc:"with pods and node: only modelled nodes of this zone"`
 }
 
-// To says where a connection goes: a Service or an address.
+// To says where a connection goes: a Service, an address, or a name that is looked up for every connection.
 type To struct {
 	At       Pos      `yaml:"-"`
 	Service  Text     `yaml:"service" doc:"a Service, as namespace/name"`
+	Name     Text     `yaml:"name" doc:"a name, in place of a Service: each connection begins with looking it up, as a Pod does, through the Service kube-dns; then it goes to the first address, at port"`
 	Port     PortRef  `yaml:"port" doc:"port of the Service, by number or name; may be left out when there is one"`
 	Via      string   `yaml:"via" enum:"clusterIP,nodePort,externalIP,loadBalancer" doc:"by which front end of the Service; clusterIP when absent"`
 	Family   string   `yaml:"family" enum:"ipv4,ipv6" doc:"by which family of a dual-stack Service; its first when absent"`

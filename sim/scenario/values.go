@@ -68,6 +68,8 @@ func (m *Margin) parse(s string) (err error) {
 	return err
 }
 
+var oneWhole = big.NewRat(1, 1)
+
 // Share is a part of one, or a weight beside others: 1/3, 25%, 0.25 or 2.
 type Share struct{ *big.Rat }
 
