@@ -96,7 +96,13 @@ func (f *Fabric) Close() {
 func (f *Fabric) Stats() Stats { return f.stats }
 
 // Now is the time since the Fabric was made: virtual, or in live mode elapsed.
-func (f *Fabric) Now() time.Duration { return f.now }
+// It is for any goroutine in live mode.
+func (f *Fabric) Now() time.Duration {
+	if f.live != nil {
+		return time.Since(f.live.start)
+	}
+	return f.now
+}
 
 // Flow is the number of the flow whose packet is being walked, for use in Options.Before and After: that of Open, or a hash of
 // the addresses, above 1<<62, for flows that nobody opened with a number.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type Host struct {
 	node  *Node // where its packets go; nil for a machine outside
 	own   bool  // it is that node itself: its packets start at OUTPUT
 	off   bool
+	gone  bool
 	port  *Port // raw packets instead of a stack
 
 	link     Link
@@ -169,9 +171,41 @@ func (h *Host) addAddress(a netip.Addr) {
 }
 
 func (h *Host) close() {
+	if h.gone {
+		return
+	}
+	h.gone = true
 	if h.stack != nil {
 		h.stack.Destroy()
 	}
+	if h.port != nil {
+		_ = h.port.Close()
+	}
+}
+
+// Remove takes the host out of the Fabric. Its connections vanish without a word, its addresses become nobody's.
+func (h *Host) Remove() {
+	for _, a := range h.addrs {
+		if h.f.at[a] == h {
+			delete(h.f.at, a)
+		}
+	}
+	h.close()
+}
+
+// setAddresses gives the stack other addresses; sockets bound to those that go lose them.
+func (h *Host) setAddresses(addrs []netip.Addr) {
+	for _, a := range h.addrs {
+		if !slices.Contains(addrs, a) {
+			must(h.stack.RemoveAddress(theNIC, toAddress(a)))
+		}
+	}
+	for _, a := range addrs {
+		if !slices.Contains(h.addrs, a) {
+			h.addAddress(a)
+		}
+	}
+	h.addrs = slices.Clone(addrs)
 }
 
 // The range of ports that Linux picks from for sockets that do not say (net.ipv4.ip_local_port_range).

@@ -72,9 +72,17 @@ const maxHops = 16
 // Options.Entry or its destination names.
 func (f *Fabric) depart(it *item) {
 	h := it.from
+	if h.gone {
+		f.drop(it)
+		return
+	}
 	f.stats.Sent++
 	if h.off {
 		f.stats.PowerOff++
+		f.drop(it)
+		return
+	}
+	if h.port != nil && !h.port.admit(it) {
 		f.drop(it)
 		return
 	}
@@ -278,12 +286,17 @@ func (f *Fabric) deliver(it *item) {
 		f.drop(it)
 		return
 	}
-	f.stats.Delivered++
 	if h.port != nil {
 		h.port.deliver(it)
 		return
 	}
-	if !h.dirty {
+	if h.gone {
+		f.stats.NoHost++
+		f.drop(it)
+		return
+	}
+	f.stats.Delivered++
+	if f.live == nil && !h.dirty {
 		h.dirty = true
 		f.dirty = append(f.dirty, h)
 	}

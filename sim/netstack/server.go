@@ -35,6 +35,9 @@ type Server struct {
 	drawn   uint64
 }
 
+// somaxconn is Linux's bound on connections that wait to be accepted (net.core.somaxconn).
+const somaxconn = 4096
+
 // Full is what a server does with a request that it has no room for.
 type Full uint8
 
@@ -110,7 +113,7 @@ func (h *Host) Listen(proto packet.Protocol, at netip.AddrPort, s *Server) error
 	}
 	backlog := s.Backlog
 	if backlog == 0 {
-		backlog = 4096
+		backlog = somaxconn
 	}
 	if proto == packet.TCP {
 		if terr := ep.Listen(backlog); terr != nil {

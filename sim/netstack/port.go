@@ -1,0 +1,117 @@
+package netstack
+
+import (
+	"io"
+	"net/netip"
+	"sync"
+
+	"github.com/svclab/svclab/datapath/packet"
+)
+
+// Port is a place where IP packets come in and go out as bytes: the other end of a TUN interface. Its methods are for any
+// goroutine.
+type Port struct {
+	host   *Host
+	out    chan []byte
+	closed chan struct{}
+	once   sync.Once
+}
+
+// portQueue is how many packets wait for a port's reader; more are dropped, as a network interface does.
+const portQueue = 1024
+
+// AddPort attaches a port in place of a host's stack: packets to the addresses come out of it.
+func (f *Fabric) AddPort(at *Node, addrs ...netip.Addr) *Port {
+	h := f.newHost(f.o.Link, addrs)
+	h.node = at
+	h.port = &Port{host: h, out: make(chan []byte, portQueue), closed: make(chan struct{})}
+	return h.port
+}
+
+// Host is the port as a host: its addresses, its power.
+func (p *Port) Host() *Host { return p.host }
+
+// Read waits for a packet and copies it to b, cut off at its length; io.EOF after Close.
+func (p *Port) Read(b []byte) (int, error) {
+	select {
+	case q := <-p.out:
+		return copy(b, q), nil
+	case <-p.closed:
+		return 0, io.EOF
+	}
+}
+
+// Poll takes a packet that has arrived, if there is one.
+func (p *Port) Poll() ([]byte, bool) {
+	select {
+	case q := <-p.out:
+		return q, true
+	default:
+		return nil, false
+	}
+}
+
+// Write sends one IP packet, which it copies. What is wrong with it is found on its way and counted.
+func (p *Port) Write(b []byte) (int, error) {
+	select {
+	case <-p.closed:
+		return 0, io.ErrClosedPipe
+	default:
+	}
+	f := p.host.f
+	pkt := packetOf(b)
+	f.mu.Lock()
+	it := f.itemLocked()
+	it.pkt, it.from = pkt, p.host
+	f.out = append(f.out, it)
+	f.mu.Unlock()
+	if f.live != nil {
+		f.live.kick()
+	}
+	return len(b), nil
+}
+
+// Close ends the port: readers are told, packets to its addresses vanish.
+func (p *Port) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// admit checks a packet that a port sent: the bytes of the other hosts are their stacks' own.
+func (p *Port) admit(it *item) bool {
+	f := p.host.f
+	b := bytesOf(nil, it.pkt)
+	var view packet.Packet
+	var l layout
+	switch read(flat(b), len(b), &view, &l) {
+	case truncated:
+		f.stats.Truncated++
+	case malformed:
+		f.stats.BadHeader++
+	default:
+		if goodChecksums(b, &l, &view) {
+			return true
+		}
+		f.stats.BadChecksum++
+	}
+	return false
+}
+
+func (p *Port) deliver(it *item) {
+	f := p.host.f
+	b := bytesOf(make([]byte, 0, it.pkt.Size()), it.pkt)
+	f.drop(it)
+	var view packet.Packet
+	var l layout
+	if !f.o.Checksums && read(flat(b), len(b), &view, &l) == sound {
+		fillChecksums(b, &l, &view)
+	}
+	select {
+	case <-p.closed:
+		f.stats.NoHost++
+	case p.out <- b:
+		f.stats.Delivered++
+	default:
+		f.stats.PortQueueFull++
+	}
+}
