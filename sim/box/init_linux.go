@@ -33,7 +33,9 @@ func Init() {
 	if len(os.Args) != 2 || os.Args[0] != childName {
 		return
 	}
-	os.Exit(child())
+	code := child()
+	endings.run()
+	os.Exit(code)
 }
 
 // Inside is a box seen from inside. Its threads are in a network namespace with nothing in it, unless they enter another.
@@ -52,6 +54,7 @@ func child() int {
 	}
 	go func() {
 		r.ReadByte() // nothing more is ever sent: this returns when the parent is gone
+		endings.run()
 		os.Exit(1)
 	}()
 	unix.CloseOnExec(lifelineFD)

@@ -42,6 +42,12 @@ func OpenTerminal() (*Terminal, error) {
 	return t, nil
 }
 
+// Close gives it up before it was used.
+func (t *Terminal) Close() {
+	t.Far.Close()
+	t.near.Close()
+}
+
 // Relay joins a person's terminal to the pseudo-terminal, sizes included, until stop is called; stop gives the terminal back as it
 // was, after what the program wrote last. The program's end is closed on this side.
 func (t *Terminal) Relay(in, out *os.File) (stop func(), err error) {
