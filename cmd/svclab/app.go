@@ -94,7 +94,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.rulesCommand(), a.fmtDumpCommand(), a.traceCommand(), a.explainCommand(), a.runCommand(), a.compareCommand(), a.recordCommand(), a.curveCommand(), a.doctorCommand(),
 		a.validateCommand(), a.schemaCommand(), a.initCommand(),
-		a.replayCommand(), a.syncCommand(), a.dnsCommand(), a.demoCommand(), a.versionCommand(),
+		a.replayCommand(), a.upCommand(), a.ctlCommand(), a.syncCommand(), a.dnsCommand(), a.demoCommand(), a.versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
