@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"strings"
 
@@ -66,10 +67,11 @@ func (c *capturing) of() *run.Capture {
 	return c.capture
 }
 
-// close puts the capture where it was asked for and tells what it leaves out; it takes a nil receiver.
-func (a *app) close(c *capturing) error {
+// close puts the capture where it was asked for and tells what it leaves out. What failed before it had seen a packet leaves no
+// file. It takes a nil receiver and returns what failed, joined with its own.
+func (a *app) close(c *capturing, failed error) error {
 	if c == nil {
-		return nil
+		return failed
 	}
 	a.warn(c.capture.Warnings())
 	err := c.capture.Err()
@@ -77,13 +79,12 @@ func (a *app) close(c *capturing) error {
 		err = c.out.Flush()
 	}
 	if c.pending == nil {
-		return err
+		return errors.Join(failed, err)
 	}
-	if err != nil {
-		_ = c.pending.Cleanup()
-		return err
+	if err != nil || failed != nil && c.capture.Packets() == 0 {
+		return errors.Join(failed, err, c.pending.Cleanup())
 	}
-	return c.pending.CloseAtomicallyReplace()
+	return errors.Join(failed, c.pending.CloseAtomicallyReplace())
 }
 
 // captureFlags adds what captures are bounded by.

@@ -45,7 +45,7 @@ func (a *app) runCommand() *cobra.Command {
 			err = a.judged(c.Context(), &f, args[0], func(ctx context.Context, s subjectFile) (*report.Report, error) {
 				return run.Scenario(ctx, s.scenario, os.DirFS(s.dir), o)
 			})
-			return errors.Join(err, a.close(p))
+			return a.close(p, err)
 		},
 	}
 	c.Flags().StringVar(&world, "world", "replay", "world the flows run in: "+strings.Join(run.Worlds(), ", "))

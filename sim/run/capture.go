@@ -29,6 +29,7 @@ type Capture struct {
 	points map[string]int
 	encode wire.Encoder
 	bytes  []byte
+	raw    []byte // bytes of the packet that is walked, where it has some of its own
 	flows  flowTable
 	id     uint64
 	kept   int64
@@ -47,24 +48,25 @@ func NewCapture(w io.Writer, about string, limit int64) (*Capture, error) {
 
 // Tap is for a node to be captured at.
 func (c *Capture) Tap(node string) *datapath.Tap {
-	if node == "" {
-		node = "node"
-	}
 	return &datapath.Tap{
-		Wants: func() bool { return c.err == nil && c.kept < c.limit },
+		Wants: c.wants,
 		Walked: func(now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
-			if t == nil {
-				c.left[node]++
-				return
-			}
-			c.kept++
 			c.walked(node, now, t, p, d)
 		},
 	}
 }
 
+// wants reports whether there is room for another packet.
+func (c *Capture) wants() bool { return c.err == nil && c.kept < c.limit }
+
+// frame gives the packet that is walked next bytes of its own: what a view leaves out is then kept as it is.
+func (c *Capture) frame(b []byte) { c.raw = b }
+
 // Err is what writing failed with, if it did.
 func (c *Capture) Err() error { return c.err }
+
+// Packets is how many packets the capture holds; each may be in it several times.
+func (c *Capture) Packets() int64 { return c.kept }
 
 // Warnings tell what was left out.
 func (c *Capture) Warnings() []string {
@@ -81,14 +83,24 @@ func (c *Capture) Warnings() []string {
 	return []string{fmt.Sprintf("the capture holds the first %d packets; left out of it: %s (--capture-limit takes more)", c.kept, strings.Join(nodes, ", "))}
 }
 
-// walked writes one packet at every point it passed.
+// walked writes one packet at every point it passed; without a trace, or beyond the limit, it counts it.
 func (c *Capture) walked(node string, now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+	raw := c.raw
+	c.raw = nil
+	if node == "" {
+		node = "node"
+	}
+	if t == nil || !c.wants() {
+		c.left[node]++
+		return
+	}
+	c.kept++
 	if len(t.Visits) == 0 {
-		return // nothing of it was seen: no route at all
+		return // no hook saw it: there was no route
 	}
 	c.id++
 	first := &t.Visits[0]
-	fill := c.flows.next(&first.Packet, d)
+	fill := filling{Unseen: c.flows.next(&first.Packet, d), raw: raw, from: &first.Packet}
 	fill.ID = uint32(c.id)
 	if first.In != "" {
 		c.write(node, first.In, now, &first.Packet, fill, "arrives", wire.Inbound)
@@ -114,7 +126,7 @@ func (c *Capture) walked(node string, now time.Duration, t *netfilter.Trace, p *
 			point, way = "socket", wire.Inbound
 		}
 		c.id++
-		answer := c.flows.answer(d.Answer, &first.Packet, d)
+		answer := filling{Unseen: c.flows.answer(d.Answer, &first.Packet, d)}
 		answer.ID = uint32(c.id)
 		c.write(node, point, now, d.Answer, answer, "the node's answer: reject with "+d.With.With, way)
 	}
@@ -127,8 +139,15 @@ func leaves(p, first *packet.Packet) string {
 	return fmt.Sprintf("leaves; it came as %s > %s", first.Src, first.Dst)
 }
 
+// filling is what makes bytes of a packet's view: what it leaves out, or the bytes it was read from.
+type filling struct {
+	wire.Unseen
+	raw  []byte
+	from *packet.Packet // the view of raw
+}
+
 // write writes a packet at one point of a node.
-func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet, fill wire.Unseen, text string, way wire.Direction) {
+func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet, fill filling, text string, way wire.Direction) {
 	if c.err != nil {
 		return
 	}
@@ -140,8 +159,12 @@ func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet,
 		}
 		c.points[name] = i
 	}
-	if c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill); c.err != nil {
-		return
+	if fill.raw != nil {
+		c.bytes, c.err = wire.Patch(c.bytes[:0], fill.raw, fill.from, p)
+	} else {
+		c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill.Unseen)
 	}
-	c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, Comment: text, Direction: way, ID: c.id})
+	if c.err == nil {
+		c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, OriginalBytes: p.LengthBytes, Comment: text, Direction: way, ID: c.id})
+	}
 }

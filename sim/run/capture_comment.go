@@ -59,9 +59,9 @@ func hookVerdict(t *netfilter.Trace, i int, d *datapath.Disposition) string {
 	return "accept"
 }
 
-// tableComment tells of the rules of one table that applied.
+// tableComment tells what a table did: the last rule that did something with its text, and the rules that led to it.
 func tableComment(steps []netfilter.Step) string {
-	var last *netfilter.Step
+	var did *netfilter.Step
 	var way []string
 	policy := ""
 	for i := range steps {
@@ -69,31 +69,41 @@ func tableComment(steps []netfilter.Step) string {
 		switch {
 		case s.Kind == netfilter.StepPolicy:
 			policy = s.Result
-		case s.Matched:
-			if last != nil {
-				way = append(way, last.Chain+" "+strconv.Itoa(last.Rule))
+		case !s.Matched:
+		case leadsOn(s.Result):
+			way = append(way, s.Chain+" "+strconv.Itoa(s.Rule))
+		default:
+			if did != nil {
+				way = append(way, did.Chain+" "+strconv.Itoa(did.Rule)+" "+did.Result)
 			}
-			last = s
+			did = s
 		}
 	}
-	if last == nil {
-		if policy == "" || policy == "accept" {
-			return "" // no rule of it applied, and it let the packet go
+	out := steps[0].Table
+	switch {
+	case did != nil:
+		text := did.Text
+		if r, ok := did.Ref.(*iptables.Rule); ok && text == "" {
+			text = strings.TrimSpace(r.Save(did.Chain))
 		}
-		return steps[0].Table + " policy " + policy
-	}
-	text := last.Text
-	if r, ok := last.Ref.(*iptables.Rule); ok && text == "" {
-		text = strings.TrimSpace(r.Save(last.Chain))
-	}
-	out := last.Table + " " + last.Chain + " rule " + strconv.Itoa(last.Rule) + ": " + text + " => " + last.Result
-	if policy != "" && policy != "accept" {
-		out += ", policy " + policy
+		out += " " + did.Chain + " rule " + strconv.Itoa(did.Rule) + ": " + text + " => " + did.Result
+		if policy != "" && policy != "accept" {
+			out += ", policy " + policy
+		}
+	case len(way) == 0 && policy == "accept":
+		return "" // no rule of it applied, and it let the packet go
+	default:
+		out += " policy " + policy
 	}
 	if len(way) > 0 {
 		out += " (by " + strings.Join(way, ", ") + ")"
 	}
 	return out
+}
+
+// leadsOn reports whether a rule did nothing but name the next one.
+func leadsOn(result string) bool {
+	return result == "return" || strings.HasPrefix(result, "jump ") || strings.HasPrefix(result, "goto ")
 }
 
 func otherComment(s *netfilter.Step) string {

@@ -19,6 +19,8 @@ type TraceRequest struct {
 	Proto    packet.Protocol
 	Seed     uint64
 	Which    Which
+	Frame    *Frame   // the packet itself, in place of From, To, Proto and Which
+	Capture  *Capture // is given the packet at every hook; nil for none
 }
 
 // Which packet of a connection is traced. The zero value is First.
@@ -29,6 +31,8 @@ const (
 	First Which = "first" // opens it
 	Reply Which = "reply" // the endpoint's first answer
 	Later Which = "later" // another packet of the client, after the handshake
+
+	whole Which = "whole" // the one that was given
 )
 
 // Whiches lists the packets that can be traced.
@@ -39,7 +43,10 @@ const clientPort = 40000
 
 // Trace walks one packet of a connection and says every step and what else could have become of it. The node is left as it was.
 func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
-	if q.From.Port() == 0 {
+	if q.Frame != nil {
+		q.From, q.To, q.Proto = q.Frame.View.Src, q.Frame.View.Dst, q.Frame.View.Proto
+		q.Which = whole
+	} else if q.From.Port() == 0 {
 		q.From = netip.AddrPortFrom(q.From.Addr(), clientPort)
 	}
 	if packet.FamilyOf(q.From.Addr()) != packet.FamilyOf(q.To.Addr()) {
@@ -61,6 +68,9 @@ func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 // packetOf returns the packet to trace and the interface it arrives by, after those of its connection that go before it.
 func (s *Subject) packetOf(q TraceRequest) (packet.Packet, string, error) {
 	in := s.ingress(q.From.Addr())
+	if q.Which == whole {
+		return q.Frame.View, in, nil
+	}
 	if q.Which == First || q.Which == "" {
 		return replay.FirstPacket(q.Proto, q.From, q.To), in, nil
 	}
@@ -113,6 +123,12 @@ func (s *Subject) tracePacket(q TraceRequest, p packet.Packet, in string) (*repo
 	s.Node.SetTrace(&steps)
 	d := s.send(in, &p)
 	s.Node.SetTrace(nil)
+	if c := q.Capture; c != nil {
+		if q.Frame != nil {
+			c.frame(q.Frame.Bytes)
+		}
+		c.walked(s.Host.Name, 0, &steps, &p, &d)
+	}
 
 	t.Verdict, t.RejectWith, t.Reason = verdict(d.Fate, p.Dst != before.Dst || q.Which == Reply && p.Src != before.Src), d.With.With, d.Reason
 	if d.Problem != nil {

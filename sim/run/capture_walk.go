@@ -1,0 +1,224 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/netfilter"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/seed"
+	"github.com/svclab/svclab/sim/wire"
+)
+
+// DefaultWalkPackets is how many packets of a capture are walked unless more are asked for.
+const DefaultWalkPackets = 10000
+
+// CaptureRequest is a capture whose packets a node is given.
+type CaptureRequest struct {
+	Name      string // of the file, for messages
+	File      io.Reader
+	Limit     int    // packets; 0 for DefaultWalkPackets
+	Interface string // only those that this interface of the capture saw; "" for all
+	Seed      uint64
+	Each      func(*report.Passed) error // told of every packet as it goes by
+	Capture   *Capture                   // is given the packets at every hook; nil for none
+}
+
+// captureWalk is one capture being walked.
+type captureWalk struct {
+	*Subject
+	q       CaptureRequest
+	decoder wire.Decoder
+	result  *report.Captured
+	skipped map[string]int // index in result.Skipped
+	first   time.Duration  // time of the first packet
+	now     time.Duration
+	lastID  uint64
+	trace   netfilter.Trace
+}
+
+// Walk gives a node the packets of a capture, in the order of the file and at its times: connections, affinity and counters live on
+// from packet to packet. Each enters where the file says, when the node has an interface of that name, else where its source
+// belongs. A packet that was seen at several places is walked once. The report has no Packets; Each was told of them. Where the file
+// stops making sense the report's Cut tells of it. An error is a wire.FormatError or a wire.CutError for a file with nothing in it
+// that makes sense, or what Each or reading returned.
+func (s *Subject) Walk(q CaptureRequest) (*report.Captured, error) {
+	if q.Limit <= 0 {
+		q.Limit = DefaultWalkPackets
+	}
+	r, err := wire.NewReader(q.Name, q.File)
+	if err != nil {
+		return nil, err
+	}
+	s.Node.SetSource(seed.Root(q.Seed).Stream("capture"))
+	w := &captureWalk{Subject: s, q: q, skipped: map[string]int{}, result: &report.Captured{
+		SchemaVersion: report.SchemaVersion, Kind: "Capture", Packets: []report.Passed{}, Skipped: []report.Skipped{},
+	}}
+	for n := 1; ; n++ {
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if w.result.Walked >= q.Limit {
+			w.skip(n, fmt.Sprintf("beyond the first %d", q.Limit))
+			continue
+		}
+		if err := w.record(n, &rec); err != nil {
+			return nil, err
+		}
+	}
+	if cut := r.Cut(); cut != nil {
+		w.result.Cut = cut.Error()
+	}
+	return w.result, nil
+}
+
+func (w *captureWalk) skip(n int, why string) {
+	i, ok := w.skipped[why]
+	if !ok {
+		i = len(w.result.Skipped)
+		w.skipped[why] = i
+		w.result.Skipped = append(w.result.Skipped, report.Skipped{Why: why, First: n})
+	}
+	w.result.Skipped[i].Count++
+}
+
+// unreadable names a reason by its kind, so that packets of one kind are counted together.
+func unreadable(err error) string {
+	var d *wire.DecodeError
+	if errors.As(err, &d) && d.Why == "" {
+		return "too little is left of the " + d.Header + " header"
+	}
+	return err.Error()
+}
+
+// maxSkipReasons bounds how many reasons are told apart.
+const maxSkipReasons = 64
+
+// record walks one packet.
+func (w *captureWalk) record(n int, rec *wire.Record) error {
+	if n == 1 {
+		w.first = rec.At
+	}
+	w.now = max(w.now, rec.At-w.first) // clocks that were set back stand still
+	if w.q.Interface != "" && rec.Name != w.q.Interface {
+		w.skip(n, fmt.Sprintf("on an interface other than %q", w.q.Interface))
+		return nil
+	}
+	p, err := w.decoder.Decode(rec.Link, rec.Data)
+	if err != nil {
+		why := unreadable(err)
+		if len(w.skipped) >= maxSkipReasons && w.skipped[why] == 0 {
+			why = "its headers make no sense"
+		}
+		w.skip(n, why)
+		return nil
+	}
+	in := w.entry(rec, p.Src.Addr())
+	switch {
+	case rec.ID != 0 && rec.ID == w.lastID:
+		w.skip(n, "the same packet, seen at another place")
+		return nil
+	case p.Type == packet.OtherHost:
+		w.skip(n, "for another host: the kernel drops it before any hook")
+		return nil
+	case (w.decoder.Outgoing() || rec.Direction == wire.Outbound) && in != "":
+		w.skip(n, "captured as it left the node, which had been given it before")
+		return nil
+	}
+	w.lastID = rec.ID
+	w.result.Walked++
+	return w.walk(n, p, in, rec.Data[w.decoder.IP():])
+}
+
+// entry is the interface that a packet enters by; "" for one of the node's own.
+func (w *captureWalk) entry(rec *wire.Record, src netip.Addr) string {
+	in := w.ingress(src)
+	name := strings.TrimPrefix(rec.Name, w.Host.Name+" ") // as captures of runs name them
+	if in != "" && w.options.In == "" && w.Node.Routes.HasInterface(name) {
+		return name
+	}
+	return in
+}
+
+func (w *captureWalk) walk(n int, p packet.Packet, in string, ip []byte) error {
+	before := p
+	w.trace.Steps, w.trace.Visits = w.trace.Steps[:0], w.trace.Visits[:0]
+	w.Node.SetTrace(&w.trace)
+	w.Node.Advance(w.now)
+	var d datapath.Disposition
+	if in == "" {
+		d = w.Node.Send(w.now, &p)
+	} else {
+		d = w.Node.Receive(w.now, in, &p)
+	}
+	w.Node.SetTrace(nil)
+	if d.Problem != nil {
+		return w.problem(d.Problem)
+	}
+	if c := w.q.Capture; c != nil {
+		c.frame(ip[:min(len(ip), int(before.LengthBytes))])
+		c.walked(w.Host.Name, w.now, &w.trace, &p, &d)
+	}
+	out := report.Passed{
+		Packet: n, At: fmt.Sprintf("%d.%06d", w.now/time.Second, w.now%time.Second/time.Microsecond), In: in, Proto: before.Proto.String(),
+		What: what(&before), Src: before.Src.String(), Dst: before.Dst.String(), Bytes: before.LengthBytes,
+		Verdict: verdict(d.Fate, p.Src != before.Src || p.Dst != before.Dst), Rewritten: report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()},
+		Masquerade: d.Masqueraded, Out: d.Out, RejectWith: d.With.With, Reason: d.Reason, Rule: deciding(&w.trace),
+	}
+	if d.Fate == datapath.Dropped && out.Reason == "" {
+		out.Reason = "by a rule"
+	}
+	return w.q.Each(&out)
+}
+
+// what names the kind of a packet within its protocol.
+func what(p *packet.Packet) string {
+	switch {
+	case p.IsLaterFragment():
+		return "fragment"
+	case p.Proto == packet.TCP:
+		return p.TCPFlags.String()
+	case p.Proto == packet.SCTP:
+		return fmt.Sprintf("chunk %d", p.SCTPChunk)
+	case p.IsICMPError() && p.Quoted.IsValid():
+		return fmt.Sprintf("type %d code %d about %s", p.ICMPType, p.ICMPCode, p.Quoted)
+	case p.Proto == packet.ICMP || p.Proto == packet.ICMPv6:
+		return fmt.Sprintf("type %d code %d", p.ICMPType, p.ICMPCode)
+	}
+	return ""
+}
+
+// deciding is the rule that decided where a packet went: the last that stopped it or translated its destination, else the one that
+// translated its source, or the choice of IPVS; "" for none.
+func deciding(t *netfilter.Trace) string {
+	out, source := "", ""
+	for i := range t.Steps {
+		s := &t.Steps[i]
+		word, _, _ := strings.Cut(s.Result, " ")
+		switch {
+		case s.Kind == netfilter.StepIPVS && s.Matched:
+			out = "IPVS " + s.Result
+		case s.Kind == netfilter.StepPolicy && s.Result != "accept":
+			out = fmt.Sprintf("%s %s policy %s", s.Table, s.Chain, s.Result)
+		case s.Kind != netfilter.StepRule || !s.Matched:
+		case word == "dnat" || word == "reject" || strings.TrimSuffix(word, ":") == "drop":
+			out = fmt.Sprintf("%s %s %d: %s", s.Table, s.Chain, s.Rule, s.Result)
+		case word == "snat":
+			source = fmt.Sprintf("%s %s %d: %s", s.Table, s.Chain, s.Rule, s.Result)
+		}
+	}
+	if out == "" {
+		return source
+	}
+	return out
+}
