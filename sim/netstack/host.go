@@ -135,6 +135,9 @@ func (h *Host) start() {
 	}
 	h.stack = stack.New(o)
 	h.tcp = h.stack.TransportProtocolInstance(tcp.ProtocolNumber)
+	if !f.o.Live {
+		h.tcp.Pause()
+	}
 	h.wire.host = h
 	must(h.stack.CreateNIC(theNIC, &h.wire))
 	for _, a := range h.addrs {
@@ -176,6 +179,9 @@ func (h *Host) close() {
 	}
 	h.gone = true
 	if h.stack != nil {
+		if !h.f.o.Live {
+			h.tcp.Resume()
+		}
 		h.stack.Destroy()
 	}
 	if h.port != nil {

@@ -334,3 +334,27 @@ func (f *Fabric) learn(it *item, p *packet.Packet) {
 		f.flows.add(it.fl, key)
 	}
 }
+
+// Bytes appends the packet being walked to b, with all its checksums: in Options.Before as it came, in After as it is now. What
+// a node rejects or drops stays as it came.
+func (n *Node) Bytes(b []byte) []byte {
+	start := len(b)
+	b = bytesOf(b, n.pkt)
+	if n.f.o.Checksums {
+		return b
+	}
+	var p packet.Packet
+	var l layout
+	if read(flat(b[start:]), len(b)-start, &p, &l) == sound {
+		fillChecksums(b[start:], &l, &p)
+	}
+	return b
+}
+
+// Answer appends what the node tells the sender of the packet that After is called for, if it was rejected.
+func (n *Node) Answer(b []byte) []byte {
+	if n.said == nil {
+		return b
+	}
+	return bytesOf(b, n.said)
+}

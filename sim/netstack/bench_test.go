@@ -1,0 +1,114 @@
+package netstack
+
+import (
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/replay"
+)
+
+// load keeps some connections going: connect, a request and a reply of 16 bytes, close.
+type load struct {
+	u       *universe
+	to      []netip.AddrPort // in turns
+	started int
+	left    int
+	done    int
+	failed  int
+}
+
+func (l *load) start() {
+	if l.left == 0 {
+		return
+	}
+	l.left--
+	l.started++
+	o := Open{Flow: int64(l.started), Proto: packet.TCP, Dst: l.to[l.started%len(l.to)]}
+	if err := l.u.pod.Open(o, l.opened); err != nil {
+		panic(err)
+	}
+}
+
+func (l *load) opened(_ time.Duration, r replay.Result, c *Conn) {
+	if r != replay.Answered {
+		l.failed++
+		l.start()
+		return
+	}
+	c.Exchange(16, 16, func(_ time.Duration, why string) {
+		if why != "" {
+			l.failed++
+		}
+		l.done++
+		c.Close()
+		l.start()
+	})
+}
+
+// run makes n connections, some at a time.
+func (l *load) run(tb testing.TB, n, atOnce int) {
+	l.left, l.done, l.failed = n, 0, 0
+	for range atOnce {
+		l.start()
+	}
+	for l.done < n {
+		at, ok := l.u.f.Next()
+		if !ok {
+			tb.Fatalf("nothing is due after %d of %d connections", l.done, n)
+		}
+		l.u.f.Advance(at)
+	}
+	if l.failed > 0 {
+		tb.Fatalf("%d of %d connections failed", l.failed, n)
+	}
+}
+
+// cpu is the processor time that the process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// world is a universe with its load: through the model by way of the Service, or without a model straight to the backends.
+func world(b *testing.B, passThrough bool) *load {
+	u := build(b, shape{passThrough: passThrough, Options: Options{TimeWait: time.Millisecond, Link: Link{Delay: 50 * time.Microsecond}}})
+	l := &load{u: u, to: []netip.AddrPort{u.web()}}
+	if passThrough {
+		l.to = nil
+		for i := range u.backends {
+			l.to = append(l.to, netip.AddrPortFrom(u.back(i), 8080))
+		}
+	}
+	l.run(b, 1000, atOnce)
+	return l
+}
+
+const atOnce = 100
+
+// BenchmarkConnections measures connect, a request and a reply of 16 bytes, and close through the iptables model of nginx, and
+// in the same run, in turns, what the same stacks do around a node that passes everything on. Processor time counts, for the
+// machine may be busy.
+func BenchmarkConnections(b *testing.B) {
+	model, plain := world(b, false), world(b, true)
+	b.ReportAllocs()
+	b.ResetTimer()
+	const turn = 500
+	var with, without time.Duration
+	done := 0
+	for ; done < b.N; done += turn {
+		t0 := cpu()
+		model.run(b, turn, atOnce)
+		t1 := cpu()
+		plain.run(b, turn, atOnce)
+		t2 := cpu()
+		with, without = with+t1-t0, without+t2-t1
+	}
+	b.ReportMetric(float64(done)/with.Seconds(), "conn/cpu-s")
+	b.ReportMetric(100*without.Seconds()/with.Seconds(), "%-of-plain")
+}
