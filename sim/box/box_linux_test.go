@@ -241,7 +241,9 @@ func TestSysctlPath(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	got := string(identity(netip.MustParseAddrPort("[fd00::1]:80"), netip.MustParseAddrPort("10.0.0.1:4711")))
+	a := newAnswering(false, 1)
+	a.peer.put(netip.MustParseAddrPort("10.0.0.1:4711"))
+	got := string(a.identity(netip.MustParseAddrPort("[fd00::1]:80")))
 	if got != "[fd00::1]:80 10.0.0.1:4711\n" {
 		t.Errorf("%q", got)
 	}

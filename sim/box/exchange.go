@@ -14,7 +14,6 @@ type Exchange struct {
 	Timeout       time.Duration // of connecting and of the answer, each
 	Hold          time.Duration // how long a TCP connection stays open after the answer
 	FIN           bool          // close by FIN and not by a reset
-	Turn          func()        // lets servers answer that nobody else runs (Responder.Pause); nil where they run by themselves
 }
 
 // Failure is why an exchange brought no answer.
@@ -38,11 +37,14 @@ func (f Failure) Dropped() bool { return f == Timeout || f == NotPermitted }
 
 // ExchangeResult is what became of an Exchange.
 type ExchangeResult struct {
-	Answer  []byte
+	Answer  []byte // the client's until its next exchange
 	Failure Failure
 	Errno   string // name of the system call's error, "ECONNREFUSED"; "" without
 	// Retransmits, SegmentsOut and SegmentsIn are of the TCP socket before it is closed (struct tcp_info); they do not
 	// count the reset that closes it. Zero when the connection never came about.
 	Retransmits, SegmentsOut, SegmentsIn uint32
-	Connect                              time.Duration // from the first packet to the handshake's end (TCP) or the answer (UDP)
+	Start                                time.Duration // when the socket was ready to send, from the client's Since
+	// Connect is from the first packet to the handshake's end (TCP) or the answer (UDP); zero where the answer was there at once, and
+	// a look at the clock is dear (NewClient with a server).
+	Connect time.Duration
 }

@@ -9,11 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Responder is a thread that answers on many sockets of a namespace: whoever connects, or sends a datagram, is told which
+// Responder is a thread that answers on many sockets of any namespaces: whoever connects, or sends a datagram, is told which
 // socket took it and which peer that saw, as one line "SELF PEER". An accepted connection is kept for Hold at least, and
 // until its client has ended it.
 type Responder struct {
-	ns   *Namespace
 	Hold time.Duration
 
 	epoll  int
@@ -22,10 +21,23 @@ type Responder struct {
 	held   []held
 	paused bool
 	resume *sync.Cond
-	events []unix.EpollEvent // of Turn, with its buffer
+	mine   answering // of the responder's own thread
+	turns  answering // of those who call Turn
+	turned int       // how often
+}
+
+// answering is what a thread needs to answer.
+type answering struct {
+	quick  calls
+	now    time.Time // as of its last look at the clock
+	burst  int       // how many connections or datagrams one socket is served before the others have their turn
+	events []unix.EpollEvent
 	buf    []byte
-	turns  int
-	now    time.Time // of Turn, as of its last look at the clock
+	peer   *socketAddress
+}
+
+func newAnswering(quick calls, burst int) answering {
+	return answering{quick: quick, burst: burst, events: make([]unix.EpollEvent, 64), buf: make([]byte, 2048), peer: &socketAddress{}}
 }
 
 // socket is one listening TCP or bound UDP socket.
@@ -41,25 +53,25 @@ type held struct {
 }
 
 // NewResponder starts the thread. It ends with the box.
-func (n *Namespace) NewResponder(hold time.Duration) (*Responder, error) {
+func NewResponder(hold time.Duration) (*Responder, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	r := &Responder{ns: n, Hold: hold, epoll: fd, socks: map[int32]socket{}, events: make([]unix.EpollEvent, 64), buf: make([]byte, 2048)}
+	r := &Responder{Hold: hold, epoll: fd, socks: map[int32]socket{}, mine: newAnswering(false, 32), turns: newAnswering(true, 1)}
 	r.resume = sync.NewCond(&r.mu)
 	go onThread(func() error { return r.loop() })
 	return r, nil
 }
 
-// Listen opens a socket and answers on it, until the function returned is called.
-func (r *Responder) Listen(self netip.AddrPort, udp bool) (stop func(), err error) {
+// Listen opens a socket in a namespace and answers on it, until the function returned is called.
+func (r *Responder) Listen(n *Namespace, self netip.AddrPort, udp bool) (stop func(), err error) {
 	typ := unix.SOCK_STREAM
 	if udp {
 		typ = unix.SOCK_DGRAM
 	}
 	fd := -1
-	err = r.ns.Do(func() (err error) {
+	err = n.Do(func() (err error) {
 		fd, err = unix.Socket(familyOf(self.Addr()), typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		return err
 	})
@@ -100,8 +112,7 @@ func (r *Responder) open(fd int, self netip.AddrPort, udp bool) error {
 }
 
 func (r *Responder) loop() error {
-	events := make([]unix.EpollEvent, 64)
-	buf := make([]byte, 2048)
+	a := &r.mine
 	for {
 		r.mu.Lock()
 		for r.paused {
@@ -112,27 +123,15 @@ func (r *Responder) loop() error {
 			ms = max(1, min(ms, int(time.Until(r.held[0].at)/time.Millisecond)))
 		}
 		r.mu.Unlock()
-		n, err := unix.EpollWait(r.epoll, events, ms)
+		n, err := unix.EpollWait(r.epoll, a.events, ms)
 		if err != nil && err != unix.EINTR {
 			return err
 		}
 		r.mu.Lock()
-		now := time.Now()
-		r.answer(events[:max(n, 0)], now, maxBurst, buf)
-		r.release(now, buf)
+		a.now = time.Now()
+		r.answer(a, max(n, 0), nil)
+		r.release(a)
 		r.mu.Unlock()
-	}
-}
-
-// answer serves the sockets that have something to take. The caller holds the lock.
-func (r *Responder) answer(events []unix.EpollEvent, now time.Time, burst int, buf []byte) {
-	for i := range events {
-		s, ok := r.socks[events[i].Fd]
-		if ok && s.udp {
-			answerDatagrams(int(events[i].Fd), s.self, buf)
-		} else if ok {
-			r.accept(int(events[i].Fd), s.self, now, burst)
-		}
 	}
 }
 
@@ -140,7 +139,7 @@ func (r *Responder) answer(events []unix.EpollEvent, now time.Time, burst int, b
 // calls, clients do it themselves. Resume ends that.
 func (r *Responder) Pause() {
 	r.mu.Lock()
-	r.paused = true
+	r.paused, r.turns.now = true, time.Now()
 	r.mu.Unlock()
 }
 
@@ -152,52 +151,68 @@ func (r *Responder) Resume() {
 	r.mu.Unlock()
 }
 
-// releaseTurns is how many turns pass before held connections are looked at again.
-const releaseTurns = 16
+// releaseTurns is how many turns pass before the clock is read and held connections are looked at again.
+const releaseTurns = 32
 
-// Turn answers what has arrived, without waiting, and with few system calls: the clock is read now and then only.
-func (r *Responder) Turn() {
+// Turn answers what has arrived, without waiting, and with few system calls. Where taken is not nil, the connections it accepts
+// are appended to it and the caller's to close; they are held as ever where it is nil.
+func (r *Responder) Turn(taken []int32) []int32 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.socks) == 0 {
-		return
+	a := &r.turns
+	if n, err := a.quick.ready(r.epoll, a.events); err == nil {
+		taken = r.answer(a, n, taken)
 	}
-	if n, err := unix.EpollWait(r.epoll, r.events, 0); err == nil {
-		r.answer(r.events[:n], r.now, 1, r.buf)
+	if r.turned++; len(r.held) > 0 && r.turned%releaseTurns == 0 {
+		a.now = time.Now()
+		r.release(a)
 	}
-	if r.turns++; r.turns%releaseTurns == 0 {
-		r.now = time.Now()
-		r.release(r.now, r.buf)
-	}
+	return taken
 }
 
-// maxBurst is how many connections or datagrams one socket is served before the others have their turn.
-const maxBurst = 32
-
-func (r *Responder) accept(l int, self netip.AddrPort, now time.Time, burst int) {
-	for range burst {
-		fd, sa, err := unix.Accept4(l, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-		if err != nil {
-			return
+// answer serves the sockets of the first n events. The caller holds the lock.
+func (r *Responder) answer(a *answering, n int, taken []int32) []int32 {
+	for i := range a.events[:n] {
+		fd := a.events[i].Fd
+		s, ok := r.socks[fd]
+		if ok && s.udp {
+			a.datagrams(int(fd), s.self)
+		} else if ok {
+			taken = r.accept(a, int(fd), s.self, taken)
 		}
-		unix.Write(fd, identity(self, addrPort(sa)))
-		r.held = append(r.held, held{fd, now.Add(r.Hold)})
 	}
+	return taken
+}
+
+func (r *Responder) accept(a *answering, l int, self netip.AddrPort, taken []int32) []int32 {
+	for range a.burst {
+		fd, err := a.quick.accept(l, a.peer)
+		if err != nil {
+			break
+		}
+		a.quick.write(fd, a.identity(self))
+		if taken != nil {
+			taken = append(taken, int32(fd))
+		} else {
+			r.held = append(r.held, held{fd, a.now.Add(r.Hold)})
+		}
+	}
+	return taken
 }
 
 // heldAgain is how long a connection is kept on when its client has not ended it.
 const heldAgain = 20 * time.Millisecond
 
 // release closes the connections whose time is over and whose client has ended them.
-func (r *Responder) release(now time.Time, buf []byte) {
+func (r *Responder) release(a *answering) {
 	i := 0
-	for ; i < len(r.held) && !r.held[i].at.After(now); i++ {
+	for ; i < len(r.held) && !r.held[i].at.After(a.now); i++ {
 		h := r.held[i]
-		if _, err := unix.Read(h.fd, buf); err == unix.EAGAIN {
-			r.held = append(r.held, held{h.fd, now.Add(heldAgain)})
+		if _, err := a.quick.read(h.fd, a.buf); err == unix.EAGAIN {
+			r.held = append(r.held, held{h.fd, a.now.Add(heldAgain)})
 			continue
 		}
-		unix.Close(h.fd)
+		a.quick.close(h.fd)
 	}
 	if i == 0 {
 		return
@@ -209,22 +224,21 @@ func (r *Responder) release(now time.Time, buf []byte) {
 	r.held = rest
 }
 
-func answerDatagrams(fd int, self netip.AddrPort, buf []byte) {
-	for range maxBurst {
-		_, sa, err := unix.Recvfrom(fd, buf, 0)
+func (a *answering) datagrams(fd int, self netip.AddrPort) {
+	for range a.burst {
+		n, err := a.quick.receive(fd, a.buf, a.peer)
 		if err == unix.ECONNREFUSED {
 			continue // the ICMP error about an earlier answer
 		}
-		if err != nil || sa == nil {
+		if err != nil || n < 0 {
 			return
 		}
-		unix.Sendto(fd, identity(self, addrPort(sa)), 0, sa)
+		a.quick.send(fd, a.identity(self), a.peer)
 	}
 }
 
 // identity is what a socket says of itself and of its peer.
-func identity(self, peer netip.AddrPort) []byte {
-	b := self.AppendTo(make([]byte, 0, 96))
-	b = append(b, ' ')
-	return append(peer.AppendTo(b), '\n')
+func (a *answering) identity(self netip.AddrPort) []byte {
+	b := append(self.AppendTo(a.buf[:0]), ' ')
+	return append(a.peer.get().AppendTo(b), '\n')
 }

@@ -165,7 +165,7 @@ func startUML(linux, role, release string, u UML) (io.ReadWriteCloser, error) {
 		Args: []string{
 			"linux.uml", fmt.Sprintf("mem=%dM", u.MemoryMiB), "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
 			"quiet", "con=null", "con0=null,fd:2", "ssl=null", fmt.Sprintf("ssl0=fd:%d", consoleFD),
-			"umid=svclab", "GODEBUG=asyncpreemptoff=1", "init=" + umlProgram, "--", umlName, role,
+			"umid=svclab", "GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2", "init=" + umlProgram, "--", umlName, role,
 		},
 		Env:        []string{"TMPDIR=" + umlMemory, "HOME=" + umlMemory, "PATH=" + toolPath},
 		Stderr:     log,

@@ -107,7 +107,9 @@ func (a *agent) build() error {
 		return err
 	}
 	for s := range a.responders {
-		if a.responders[s], err = a.side(Side(s)).NewResponder(acceptedHold); err != nil {
+		if s > 0 && a.in.UML { // one processor: one thread answers for all
+			a.responders[s] = a.responders[0]
+		} else if a.responders[s], err = box.NewResponder(acceptedHold); err != nil {
 			return err
 		}
 	}

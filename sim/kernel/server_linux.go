@@ -48,7 +48,7 @@ func (a *agent) serve(want []Backend) error {
 		if err := a.local(k); err != nil {
 			return err
 		}
-		stop, err := a.responders[k.side].Listen(b.Addr, b.Proto == packet.UDP)
+		stop, err := a.responders[k.side].Listen(a.side(k.side), b.Addr, b.Proto == packet.UDP)
 		if err != nil {
 			return fmt.Errorf("backend %s %s: %w", b.Proto, b.Addr, err)
 		}

@@ -12,12 +12,20 @@ import (
 	"github.com/svclab/svclab/sim/box"
 )
 
-// batch is how many outcomes travel to the parent at once, and batchTime how long one waits for others.
-const (
-	batch     = 256
-	batchTime = 100 * time.Millisecond
-	handover  = 32 // outcomes that a worker hands over at once
-)
+// delivery says how outcomes travel to the parent.
+type delivery struct {
+	batch    int           // how many at once
+	wait     time.Duration // how long one waits for others
+	handover int           // how many a worker hands over at once
+}
+
+// deliveryOf suits a machine: on the one processor of a kernel of its own, all that is not traffic interrupts it.
+func deliveryOf(uml bool) delivery {
+	if uml {
+		return delivery{batch: 2048, wait: 500 * time.Millisecond, handover: 512}
+	}
+	return delivery{batch: 256, wait: 100 * time.Millisecond, handover: 32}
+}
 
 // run sends flows from a pool of threads, each of which moves to the namespace of its next flow.
 func (a *agent) run(ctx context.Context, r *box.Request) error {
@@ -33,11 +41,10 @@ func (a *agent) run(ctx context.Context, r *box.Request) error {
 		return err
 	}
 	if a.in.UML {
-		for _, r := range a.responders {
-			r.Pause()
-			defer r.Resume()
-		}
+		a.responders[0].Pause()
+		defer a.responders[0].Resume()
 	}
+	how := deliveryOf(a.in.UML)
 	done := make(chan []Outcome, 64)
 	errs := make(chan error, q.Workers)
 	var next atomic.Int64
@@ -47,11 +54,11 @@ func (a *agent) run(ctx context.Context, r *box.Request) error {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			errs <- box.OnThread(func(t *box.Thread) error { return a.worker(ctx, t, &q, &next, start, done) })
+			errs <- box.OnThread(func(t *box.Thread) error { return a.worker(ctx, t, &q, &next, start, how, done) })
 		}()
 	}
 	go func() { wg.Wait(); close(done) }()
-	if err := deliver(r, done); err != nil {
+	if err := how.deliver(r, done); err != nil {
 		return err
 	}
 	end := runAnswer{End: true, Elapsed: time.Since(start)}
@@ -70,9 +77,9 @@ func (a *agent) run(ctx context.Context, r *box.Request) error {
 }
 
 // deliver hands outcomes to the parent in batches until there are no more.
-func deliver(r *box.Request, done <-chan []Outcome) error {
+func (d delivery) deliver(r *box.Request, done <-chan []Outcome) error {
 	var list []Outcome
-	tick := time.NewTicker(batchTime)
+	tick := time.NewTicker(d.wait)
 	defer tick.Stop()
 	send := func() error {
 		if len(list) == 0 {
@@ -88,7 +95,7 @@ func deliver(r *box.Request, done <-chan []Outcome) error {
 			if !ok {
 				return send()
 			}
-			if list = append(list, o...); len(list) >= batch {
+			if list = append(list, o...); len(list) >= d.batch {
 				if err := send(); err != nil {
 					return err
 				}
@@ -102,8 +109,13 @@ func deliver(r *box.Request, done <-chan []Outcome) error {
 }
 
 // worker takes flows in their order until none is left or the parent gives up.
-func (a *agent) worker(ctx context.Context, t *box.Thread, q *runRequest, next *atomic.Int64, start time.Time, done chan<- []Outcome) error {
-	buf := make([]byte, 256)
+func (a *agent) worker(ctx context.Context, t *box.Thread, q *runRequest, next *atomic.Int64, start time.Time, how delivery, done chan<- []Outcome) error {
+	var server *box.Responder
+	if a.in.UML {
+		server = a.responders[0]
+	}
+	client := box.NewClient(start, server, server != nil && q.Workers == 1)
+	defer client.Close()
 	// Outcomes change threads a few at a time.
 	var list []Outcome
 	var sent time.Duration
@@ -130,23 +142,13 @@ func (a *agent) worker(ctx context.Context, t *box.Thread, q *runRequest, next *
 			return err
 		}
 		e := box.Exchange{UDP: f.Proto == packet.UDP, Local: f.Src, Remote: f.Dst, Timeout: q.Timeout, Hold: f.Hold, FIN: f.FIN, Payload: []byte(question)}
-		if a.in.UML {
-			e.Turn = a.turn
-		}
-		o := Outcome{ID: f.ID, Proto: f.Proto, Src: f.Src, Dst: f.Dst, FIN: f.FIN, Sequence: i, Start: time.Since(start)}
-		o.fill(e.Do(buf))
-		if list = append(list, o); len(list) >= handover || o.Start+o.Connect-sent > batchTime {
+		o := Outcome{ID: f.ID, Proto: f.Proto, Src: f.Src, Dst: f.Dst, FIN: f.FIN, Sequence: i}
+		o.fill(client.Do(&e))
+		if list = append(list, o); len(list) >= how.handover || o.Start+o.Connect-sent > how.wait {
 			flush(o.Start + o.Connect)
 		}
 	}
 	return nil
-}
-
-// turn lets the backends of every side answer.
-func (a *agent) turn() {
-	for _, r := range a.responders {
-		r.Turn()
-	}
 }
 
 func sleepUntil(ctx context.Context, t time.Time) error {
@@ -165,7 +167,7 @@ func sleepUntil(ctx context.Context, t time.Time) error {
 }
 
 func (o *Outcome) fill(r box.ExchangeResult) {
-	o.Connect, o.Failure, o.Errno = r.Connect, r.Failure, r.Errno
+	o.Start, o.Connect, o.Failure, o.Errno = r.Start, r.Connect, r.Failure, r.Errno
 	o.Retransmits, o.SegmentsOut, o.SegmentsIn = r.Retransmits, r.SegmentsOut, r.SegmentsIn
 	if r.Failure != box.None {
 		return
