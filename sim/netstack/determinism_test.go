@@ -159,7 +159,10 @@ func TestSameRun(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					runtime.Gosched()
+					for range 20 {
+						runtime.Gosched()
+					}
+					time.Sleep(10 * time.Microsecond)
 				}
 			}
 		}()
@@ -179,7 +182,7 @@ func TestSameRun(t *testing.T) {
 					t.Fatalf("repeat %d differs: %s", i, difference(first, got))
 				}
 			}
-				if k := len(first); k < 1000 {
+			if k := len(first); k < 1000 {
 				t.Errorf("only %d bytes of trace", k)
 			}
 		})

@@ -42,6 +42,7 @@ type Host struct {
 	wire  endpoint
 	dirty bool // its TCP got packets since the last barrier
 
+	messages  map[listenKey]*messageListener
 	ephemeral uint16
 	listeners map[listenKey]*listener
 }

@@ -1,0 +1,413 @@
+package netstack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/replay"
+)
+
+// MessageServer answers whole messages: a datagram, or over TCP what follows its length in two bytes (RFC 1035, section 4.2.2).
+type MessageServer struct {
+	// Answer makes the answer to a message; nil is silence.
+	Answer  func(proto packet.Protocol, message []byte) []byte
+	Service Service // how long each message is worked on
+	Workers int     // messages worked on at once; 0: any number
+	Queue   int     // messages that wait for a worker at most; 0: any number
+
+	busy    int
+	waiting []func()
+	draws   Server // what Service draws for
+}
+
+// maxMessages bounds the messages that one connection may send ahead of their answers; one with more is reset.
+const maxMessages = 256
+
+// ListenMessages starts a server of messages at an address of the host.
+func (h *Host) ListenMessages(proto packet.Protocol, at netip.AddrPort, s *MessageServer) error {
+	number, err := transportOf(proto)
+	if err != nil {
+		return err
+	}
+	l := &messageListener{host: h, server: s, proto: proto, at: at}
+	network := networkOf(at.Addr())
+	if !at.Addr().IsValid() {
+		network = networkOf(netip.IPv6Unspecified())
+	}
+	ep, terr := h.stack.NewEndpoint(number, network, &l.queue)
+	if terr != nil {
+		return socketError("socket", proto, at, terr)
+	}
+	ep.SocketOptions().SetReuseAddress(true)
+	if terr := ep.Bind(toFull(at)); terr != nil {
+		ep.Close()
+		return socketError("bind", proto, at, terr)
+	}
+	if proto == packet.TCP {
+		if terr := ep.Listen(4096); terr != nil {
+			ep.Close()
+			return socketError("listen", proto, at, terr)
+		}
+	}
+	l.s.watch(h.f, -1, ep, &l.queue, l)
+	if h.messages == nil {
+		h.messages = map[listenKey]*messageListener{}
+	}
+	h.messages[listenKey{proto, at}] = l
+	return nil
+}
+
+// UnlistenMessages closes what ListenMessages opened at an address. It reports whether there was one.
+func (h *Host) UnlistenMessages(proto packet.Protocol, at netip.AddrPort) bool {
+	k := listenKey{proto, at}
+	l := h.messages[k]
+	if l == nil {
+		return false
+	}
+	delete(h.messages, k)
+	l.s.ignore()
+	l.s.ep.Close()
+	return true
+}
+
+type messageListener struct {
+	s      socket
+	host   *Host
+	server *MessageServer
+	proto  packet.Protocol
+	at     netip.AddrPort
+	queue  waiter.Queue
+}
+
+// ready takes datagrams, or accepts connections by flow.
+func (l *messageListener) ready() {
+	f := l.host.f
+	if l.proto == packet.UDP {
+		for {
+			var b bytes.Buffer
+			r, err := l.s.ep.Read(&b, tcpip.ReadOptions{NeedRemoteAddr: true})
+			if err != nil {
+				if _, empty := err.(*tcpip.ErrWouldBlock); empty || l.s.ep.LastError() == nil {
+					return
+				}
+				continue
+			}
+			to := r.RemoteAddr
+			flow := f.flowBetween(packet.UDP, l.at, fromFull(to))
+			l.server.take(f, flow, func() {
+				if a := l.server.Answer(packet.UDP, b.Bytes()); a != nil {
+					_, _ = l.s.ep.Write(bytes.NewReader(a), tcpip.WriteOptions{To: &to})
+				}
+			})
+		}
+	}
+	var came []*messageSession
+	for {
+		var from tcpip.FullAddress
+		ep, q, err := l.s.ep.Accept(&from)
+		if err != nil {
+			break
+		}
+		c := &messageSession{server: l.server}
+		c.s.f, c.s.ep, c.s.queue = f, ep, q
+		c.s.flow = f.flowBetween(packet.TCP, l.at, fromFull(from))
+		came = append(came, c)
+	}
+	slices.SortFunc(came, func(a, b *messageSession) int { return (&a.s).compare(&b.s) })
+	for _, c := range came {
+		f.stats.ConnectionsAccepted++
+		c.s.watch(f, c.s.flow, c.s.ep, c.s.queue, c)
+		c.ready()
+	}
+}
+
+// flowBetween is the number of the flow whose answers leave from one address to another.
+func (f *Fabric) flowBetween(proto packet.Protocol, local, remote netip.AddrPort) int64 {
+	key := keyOf(proto, local, remote)
+	if fl := f.flows.by[key]; fl != nil {
+		return fl.number
+	}
+	return int64(unnumbered | key>>2)
+}
+
+// take works on a message now or later, or drops it.
+func (s *MessageServer) take(f *Fabric, flow int64, do func()) {
+	if s.Workers > 0 && s.busy >= s.Workers {
+		if s.Queue > 0 && len(s.waiting) >= s.Queue {
+			f.stats.RequestsDropped++
+			return
+		}
+		s.waiting = append(s.waiting, func() { s.work(f, flow, do) })
+		return
+	}
+	s.work(f, flow, do)
+}
+
+func (s *MessageServer) work(f *Fabric, flow int64, do func()) {
+	took := s.Service.draw(f, &s.draws, flow)
+	if took == 0 {
+		do()
+		return
+	}
+	s.busy++
+	t := &timer{clock: &f.clock}
+	t.do = func() {
+		s.busy--
+		do()
+		if len(s.waiting) > 0 {
+			next := s.waiting[0]
+			s.waiting = s.waiting[1:]
+			next()
+		}
+	}
+	t.Reset(took)
+}
+
+// messageSession is one accepted connection.
+type messageSession struct {
+	s      socket
+	server *MessageServer
+	in     bytes.Buffer
+	out    []byte
+	owed   int
+	ended  bool // the client sends nothing more
+	closed bool
+}
+
+func (c *messageSession) ready() {
+	if c.closed {
+		return
+	}
+	for {
+		_, err := c.s.ep.Read(&c.in, tcpip.ReadOptions{})
+		if err == nil {
+			continue
+		}
+		switch err.(type) {
+		case *tcpip.ErrWouldBlock:
+		case *tcpip.ErrClosedForReceive:
+			c.ended = true
+		default:
+			c.close()
+			return
+		}
+		break
+	}
+	for {
+		m, ok := frame(&c.in)
+		if !ok {
+			break
+		}
+		if c.owed++; c.owed > maxMessages {
+			c.s.ep.SocketOptions().SetLinger(tcpip.LingerOption{Enabled: true})
+			c.close()
+			return
+		}
+		c.server.take(c.s.f, c.s.flow, func() {
+			c.owed--
+			if a := c.server.Answer(packet.TCP, m); a != nil && !c.closed {
+				c.out = append(c.out, framed(a)...)
+			}
+			c.write()
+		})
+	}
+	c.write()
+}
+
+func (c *messageSession) write() {
+	if c.closed {
+		return
+	}
+	for len(c.out) > 0 {
+		n, err := c.s.ep.Write(bytes.NewReader(c.out), tcpip.WriteOptions{})
+		c.out = c.out[n:]
+		if err != nil {
+			if _, full := err.(*tcpip.ErrWouldBlock); !full {
+				c.close()
+			}
+			return
+		}
+	}
+	if c.ended && c.owed == 0 {
+		c.close()
+	}
+}
+
+func (c *messageSession) close() {
+	if !c.closed {
+		c.closed = true
+		c.s.ignore()
+		c.s.ep.Close()
+	}
+}
+
+// frame takes one message out of what came, if it is whole.
+func frame(b *bytes.Buffer) ([]byte, bool) {
+	if b.Len() < 2 {
+		return nil, false
+	}
+	n := int(binary.BigEndian.Uint16(b.Bytes()))
+	if b.Len() < 2+n {
+		return nil, false
+	}
+	b.Next(2)
+	return bytes.Clone(b.Next(n)), true
+}
+
+func framed(m []byte) []byte {
+	m = m[:min(len(m), 0xffff)]
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...)
+}
+
+// Messages is a client's socket for messages to one server: a datagram socket that is kept, or a TCP connection.
+type Messages struct {
+	s      socket
+	host   *Host
+	proto  packet.Protocol
+	src    netip.AddrPort
+	dst    netip.AddrPort
+	queue  waiter.Queue
+	got    func(now time.Duration, message []byte)
+	failed func(now time.Duration, r replay.Result)
+	in     bytes.Buffer
+	out    []byte
+	up     bool
+	closed bool
+}
+
+// OpenMessages opens a socket from an address of the host to a server. got is told each message that comes; failed that the server,
+// or a node on the way, said there is nothing: a datagram socket stays open, a TCP connection is over. It may be nil.
+func (h *Host) OpenMessages(flow int64, proto packet.Protocol, src, dst netip.AddrPort, got func(now time.Duration, message []byte), failed func(now time.Duration, r replay.Result)) (*Messages, error) {
+	number, err := transportOf(proto)
+	if err != nil {
+		return nil, err
+	}
+	m := &Messages{host: h, proto: proto, src: src, dst: dst, got: got, failed: failed}
+	ep, terr := h.stack.NewEndpoint(number, networkOf(dst.Addr()), &m.queue)
+	if terr != nil {
+		return nil, socketError("socket", proto, src, terr)
+	}
+	ep.SocketOptions().SetReuseAddress(true)
+	if terr := ep.Bind(toFull(src)); terr != nil {
+		ep.Close()
+		return nil, socketError("bind", proto, src, terr)
+	}
+	m.number(flow)
+	m.s.watch(h.f, flow, ep, &m.queue, m)
+	terr = ep.Connect(toFull(dst))
+	if _, started := terr.(*tcpip.ErrConnectStarted); terr != nil && !started {
+		m.s.ignore()
+		ep.Close()
+		return nil, socketError("connect", proto, src, terr)
+	}
+	m.up = proto == packet.UDP
+	return m, nil
+}
+
+// number makes the socket's packets from now on those of a flow.
+func (m *Messages) number(flow int64) {
+	m.s.flow = flow
+	fl := newFlow(flow)
+	m.host.f.flows.add(fl, keyOf(m.proto, m.src, m.dst))
+	m.host.f.flows.retire(fl)
+}
+
+// Send sends a message as part of a flow.
+func (m *Messages) Send(flow int64, message []byte) {
+	if m.closed {
+		return
+	}
+	if m.proto == packet.UDP {
+		m.number(flow)
+		if _, err := m.s.ep.Write(bytes.NewReader(message), tcpip.WriteOptions{}); err != nil && m.failed != nil {
+			m.failed(m.host.f.now, resultOf(err))
+		}
+		return
+	}
+	m.out = append(m.out, framed(message)...)
+	m.flush()
+}
+
+func (m *Messages) flush() {
+	for m.up && len(m.out) > 0 {
+		n, err := m.s.ep.Write(bytes.NewReader(m.out), tcpip.WriteOptions{})
+		m.out = m.out[n:]
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Close closes the socket.
+func (m *Messages) Close() {
+	if !m.closed {
+		m.closed = true
+		m.s.ignore()
+		m.s.ep.Close()
+	}
+}
+
+func (m *Messages) ready() {
+	if m.closed {
+		return
+	}
+	f := m.host.f
+	if m.proto == packet.UDP {
+		for !m.closed {
+			var b bytes.Buffer
+			if _, err := m.s.ep.Read(&b, tcpip.ReadOptions{}); err != nil {
+				if _, empty := err.(*tcpip.ErrWouldBlock); !empty && m.failed != nil {
+					m.failed(f.now, resultOf(err))
+				}
+				break
+			}
+			m.got(f.now, b.Bytes())
+		}
+		return
+	}
+	if !m.up {
+		switch tcp.EndpointState(m.s.ep.State()) {
+		case tcp.StateConnecting, tcp.StateSynSent, tcp.StateSynRecv, tcp.StateBound, tcp.StateInitial:
+			return
+		case tcp.StateError, tcp.StateClose:
+			m.fail(resultOf(m.s.ep.LastError()))
+			return
+		}
+		m.up = true
+	}
+	m.flush()
+	for {
+		_, err := m.s.ep.Read(&m.in, tcpip.ReadOptions{})
+		if err == nil {
+			continue
+		}
+		for {
+			b, ok := frame(&m.in)
+			if !ok || m.closed {
+				break
+			}
+			m.got(f.now, b)
+		}
+		if _, empty := err.(*tcpip.ErrWouldBlock); !empty && !m.closed {
+			m.fail(replay.Refused)
+		}
+		return
+	}
+}
+
+func (m *Messages) fail(r replay.Result) {
+	m.Close()
+	if m.failed != nil {
+		m.failed(m.host.f.now, r)
+	}
+}
+
+func newFlow(number int64) *flow { return &flow{number: number} }
