@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/svclab/svclab/sim/emulator"
 )
@@ -15,6 +17,7 @@ type shellRequest struct {
 	socket  string
 	ready   func() error // opens the control socket
 	opened  doors
+	tell    func() // tells a person how to go on
 }
 
 // shell runs a program as a Pod and ends with its exit code.
@@ -55,12 +58,19 @@ func (a *app) shell(ctx context.Context, e *emulator.Emulator, q shellRequest) e
 		if err := q.ready(); err != nil {
 			return err
 		}
-		return q.opened.write(a.err)
+		if err := q.opened.write(a.err); err != nil || len(q.command) > 0 || !s.Terminal {
+			return err
+		}
+		q.tell()
+		fmt.Fprintf(a.err, "this shell is a Pod, %s: curl http://%s/; exit ends the emulator\n", strings.Join(q.opened.From, ", "), e.Example())
+		return nil
 	}
 	code, err := e.Shell(ctx, s)
 	switch {
 	case context.Cause(ctx) == errStopped:
 		return nil
+	case ctx.Err() != nil:
+		return exit(exitInterrupted)
 	case err != nil:
 		return environment(err)
 	}

@@ -122,7 +122,7 @@ func (a *app) up(ctx context.Context, f *upFlags, command []string) error {
 		return e.ServeControl(l, func() { cancel(errStopped) })
 	}
 	if f.shell {
-		return a.shell(ctx, e, shellRequest{command: command, from: from, socket: socket, ready: control, opened: opened})
+		return a.shell(ctx, e, shellRequest{command: command, from: from, socket: socket, ready: control, opened: opened, tell: func() { a.tellDoors(e, opened) }})
 	}
 	if err := control(); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (a *app) up(ctx context.Context, f *upFlags, command []string) error {
 	if context.Cause(ctx) == errStopped {
 		return nil
 	}
-	return ctx.Err()
+	return exit(exitInterrupted)
 }
 
 // errStopped says that svclab ctl asked for the end.

@@ -180,10 +180,25 @@ func lineOf(now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath
 	}
 	fmt.Fprintf(&b, " %dB", was.LengthBytes)
 	b.WriteString(":")
+	var calls []netfilter.Step // jumps under way that no rule with an effect has been met behind yet
 	for _, s := range t.Steps {
 		switch {
 		case s.Kind == netfilter.StepRule && s.Matched:
-			fmt.Fprintf(&b, " %s/%s#%d", s.Table, s.Chain, s.Rule)
+			for i := range calls {
+				if calls[i].Table == s.Table && calls[i].Chain == s.Chain || calls[i].Hook != s.Hook {
+					calls = calls[:i] // it came back from there
+					break
+				}
+			}
+			if calls = append(calls, s); strings.HasPrefix(s.Result, "jump ") || strings.HasPrefix(s.Result, "goto ") {
+				continue
+			}
+			if s.Result != "return" {
+				for _, c := range calls {
+					fmt.Fprintf(&b, " %s/%s#%d", c.Table, c.Chain, c.Rule)
+				}
+			}
+			calls = calls[:0]
 		case s.Kind == netfilter.StepIPVS:
 			b.WriteString(" IPVS: " + s.Result + ",")
 		case s.Kind == netfilter.StepConntrack && s.Hook != netfilter.PostRouting:

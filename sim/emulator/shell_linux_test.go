@@ -1,0 +1,233 @@
+package emulator_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/sim/box"
+	"github.com/svclab/svclab/sim/emulator"
+)
+
+// needKernel skips a test that was not asked for.
+func needKernel(t testing.TB) {
+	t.Helper()
+	if os.Getenv("SVCLAB_KERNEL_TESTS") == "" {
+		t.Skip("tests with namespaces run with SVCLAB_KERNEL_TESTS=1: make kernel-test")
+	}
+}
+
+// tool skips a test whose program is not installed.
+func tool(t testing.TB, name string) {
+	t.Helper()
+	if _, err := box.Tool(name); err != nil {
+		t.Skipf("%s is missing: %v", name, err)
+	}
+}
+
+// output is a file that a program writes to, for a test to read.
+type output struct {
+	r, w *os.File
+	done chan struct{}
+	b    bytes.Buffer
+}
+
+func newOutput(t testing.TB) *output {
+	t.Helper()
+	o := &output{done: make(chan struct{})}
+	var err error
+	if o.r, o.w, err = os.Pipe(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(o.done)
+		io.Copy(&o.b, o.r)
+	}()
+	return o
+}
+
+func (o *output) String() string {
+	o.w.Close()
+	<-o.done
+	o.r.Close()
+	return o.b.String()
+}
+
+// inShell runs a command as a Pod and returns its exit status and what it wrote.
+func inShell(t testing.TB, e *emulator.Emulator, argv ...string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	out := newOutput(t)
+	code, err := e.Shell(ctx, emulator.Shell{Argv: argv, Dir: "/", Env: os.Environ(), Stdio: [3]*os.File{nil, out.w, out.w}})
+	text := out.String()
+	if m, ok := box.Missing(err); ok {
+		t.Skipf("%s: %s; to mend it: %s", m.What, m.Reason, m.Mend)
+	}
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", argv, err, text)
+	}
+	return code, text
+}
+
+// TestKernelShell: a shell is a Pod: its names, its addresses, its exit code; what is out of bounds is told at once.
+func TestKernelShell(t *testing.T) {
+	needKernel(t)
+	tool(t, "curl")
+	e := start(t, emulator.Options{})
+	for _, c := range []struct {
+		script string
+		code   int
+		want   string
+	}{
+		{"exit 7", 7, ""},
+		{"kill -9 $$", 137, ""},
+		{"cat /etc/resolv.conf", 0, "search default.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n"},
+		{"curl -sS -m 10 10.96.0.80", 0, "Pod shop/web-"},
+		{"curl -sS -m 10 -4 http://web.shop/", 0, "client 10.244.1."},
+		{"curl -sS -m 10 -6 http://web.shop/", 0, "client [fd00:10:244:1:"},
+		{"curl -sS -m 10 192.168.8.11:30080", 0, "client 192.168.8.11:"},
+		{"curl -sS -m 10 1.1.1.1", 7, "1.1.1.1"},
+		{"curl -sS -m 10 http://[2606:4700::1111]/", 7, "2606:4700::1111"},
+		{"curl -sS -m 10 10.96.0.81", 7, "10.96.0.81"}, // no endpoints
+		{"curl -sS -m 10 http://example.com/", 6, "example.com"},
+		{"ls /proc | grep -c '^[0-9]*$'", 0, ""},
+	} {
+		begin := time.Now()
+		code, text := inShell(t, e, "/bin/sh", "-c", c.script)
+		if code != c.code || !strings.Contains(text, c.want) {
+			t.Errorf("%s: exit %d, want %d:\n%s", c.script, code, c.code, text)
+		}
+		if d := time.Since(begin); d > 8*time.Second {
+			t.Errorf("%s took %s", c.script, d)
+		}
+	}
+	ctx := context.Background()
+	if _, err := e.Shell(ctx, emulator.Shell{Argv: []string{"no-such-program"}}); err == nil {
+		t.Error("a program that does not exist")
+	} else if m, ok := box.Missing(err); !ok || m.Reason != box.NoTool {
+		t.Errorf("a program that does not exist: %v", err)
+	}
+	if _, err := e.Shell(ctx, emulator.Shell{Argv: []string{"true"}, From: "192.168.8.11"}); err == nil {
+		t.Error("a shell as the node itself")
+	}
+}
+
+// clientVariable makes this test's program a client: it pulls helpings from the address, one for each byte of standard input, and
+// writes how long each took.
+const clientVariable = "EMULATOR_TEST_CLIENT"
+
+func client(to string) {
+	c, err := net.Dial("tcp", to)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	buf, in := make([]byte, 256<<10), bufio.NewReader(os.Stdin)
+	for {
+		if _, err := in.ReadByte(); err != nil {
+			os.Exit(0)
+		}
+		begin := time.Now()
+		if _, err := c.Write([]byte{1}); err != nil {
+			os.Exit(1)
+		}
+		for left := bulkBytes; left > 0; {
+			n, err := c.Read(buf)
+			if err != nil {
+				os.Exit(1)
+			}
+			left -= n
+		}
+		fmt.Println(time.Since(begin).Nanoseconds())
+	}
+}
+
+func init() {
+	if to := os.Getenv(clientVariable); to != "" {
+		client(to)
+	}
+}
+
+// BenchmarkKernelBulkTUN copies bytes from a local process to a client, by turns through a plain relay and, in a shell, through the TUN,
+// the node and a Pod in front of the process. "share" is the latter's rate over the former's.
+func BenchmarkKernelBulkTUN(b *testing.B) {
+	needKernel(b)
+	src := source(b)
+	backend, err := emulator.ParseBackend("shop/web:http=tcp://" + netip.MustParseAddrPort(src).String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := open(b, emulator.Options{Backends: []emulator.Backend{backend}})
+	defer e.Close()
+
+	plain := exec.Command(os.Args[0])
+	plain.Env = append(os.Environ(), clientVariable+"="+plainRelay(b, src))
+	toPlain, err := plain.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fromPlain, err := plain.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := plain.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer plain.Wait()
+	defer toPlain.Close()
+
+	in, toTUN, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fromTUN, out, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer out.Close()
+		_, err := e.Shell(context.Background(), emulator.Shell{
+			Argv: []string{os.Args[0]}, Dir: "/", Env: append(os.Environ(), clientVariable+"=10.96.0.80:80"), Stdio: [3]*os.File{in, out, os.Stderr},
+		})
+		ended <- err
+	}()
+	one := func(w io.Writer, r *bufio.Reader) time.Duration {
+		if _, err := w.Write([]byte{1}); err != nil {
+			b.Fatal(err)
+		}
+		line, err := r.ReadString('\n')
+		var ns int64
+		if _, e := fmt.Sscan(line, &ns); e != nil {
+			b.Fatal(err, line)
+		}
+		return time.Duration(ns)
+	}
+	plainLines, tunLines := bufio.NewReader(fromPlain), bufio.NewReader(fromTUN)
+	var p, q []time.Duration
+	one(toPlain, plainLines)
+	one(toTUN, tunLines)
+	for b.Loop() {
+		p, q = append(p, one(toPlain, plainLines)), append(q, one(toTUN, tunLines))
+	}
+	toTUN.Close()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	slices.Sort(p)
+	slices.Sort(q)
+	b.ReportMetric(bulkBytes/1e6/p[len(p)/2].Seconds(), "plain-MB/s")
+	b.ReportMetric(bulkBytes/1e6/q[len(q)/2].Seconds(), "through-MB/s")
+	b.ReportMetric(p[len(p)/2].Seconds()/q[len(q)/2].Seconds(), "share")
+}
