@@ -4,6 +4,8 @@
 // JSON has its fields in one order, and holds no time of day, host name or path, so that one seed gives one text.
 package report
 
+import "fmt"
+
 // SchemaVersion heads every JSON document.
 const SchemaVersion = "svclab/v1alpha1"
 
@@ -23,6 +25,7 @@ type Report struct {
 	Traffic       []Traffic `json:"traffic"`
 	Known         []Known   `json:"known,omitempty"`    // differences between model and kernel that are no fault of either
 	Timeline      []Moment  `json:"timeline,omitempty"` // what happened, in virtual time
+	Paths         []Path    `json:"paths,omitempty"`    // of the first connection of each traffic that goes to a name
 	Warnings      []string  `json:"warnings,omitempty"`
 }
 
@@ -121,6 +124,25 @@ type Traffic struct {
 	Dropped     int64  `json:"dropped"`
 	Requests    int64  `json:"requests,omitempty"`
 	Failed      int64  `json:"failedRequests,omitempty"`
+	// How long answers took, in a world in which that takes time.
+	ConnectTime *Percentiles `json:"connectTime,omitempty"` // of connections, from when they were meant to be opened, lookup included
+	RequestTime *Percentiles `json:"requestTime,omitempty"` // of requests, from when they were meant to be sent
+	LookupTime  *Percentiles `json:"lookupTime,omitempty"`
+}
+
+// Percentiles are lengths of time that parts of the samples did not exceed: 1.25ms.
+type Percentiles struct {
+	N    int64  `json:"n"`
+	P50  string `json:"p50"`
+	P90  string `json:"p90"`
+	P99  string `json:"p99"`
+	P999 string `json:"p999"`
+	Max  string `json:"max"`
+}
+
+// String is one line of a report.
+func (p *Percentiles) String() string {
+	return fmt.Sprintf("p50 %s, p90 %s, p99 %s, p99.9 %s, max %s", p.P50, p.P90, p.P99, p.P999, p.Max)
 }
 
 // ExitCode is 0 when all is well, 1 when a check failed, and with strict 4 when something stayed open.

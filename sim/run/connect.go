@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/sim/measure"
+	"github.com/svclab/svclab/sim/replay"
 	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/traffic"
 )
@@ -40,8 +41,25 @@ func (e *engine) arrive(f traffic.Flow) {
 
 // attempt opens a connection; used are the requests that its client has made already. then gets nil when it was not answered.
 func (e *engine) attempt(now time.Duration, f traffic.Flow, used int, then func(now time.Duration, l *link)) {
+	if e.scenario.Spec.Traffic[f.Group].To.Name.Value == "" {
+		e.open(now, f, used, then)
+		return
+	}
+	e.resolve(now, f, func(now time.Duration, f traffic.Flow, r replay.Result, why string) {
+		if r == replay.Answered {
+			e.open(now, f, used, then)
+			return
+		}
+		e.watch[f.Group].see(now, &opened{Outcome: replay.Outcome{Result: r, Reason: why}, flow: f}, e.known)
+		then(now, nil)
+	})
+}
+
+// open opens a connection whose destination is known.
+func (e *engine) open(now time.Duration, f traffic.Flow, used int, then func(now time.Duration, l *link)) {
 	w := e.watch[f.Group]
 	e.world.open(now, f, func(now time.Duration, o opened) {
+		e.follow.ended(now, &o)
 		w.see(now, &o, e.known)
 		if o.conn == nil {
 			then(now, nil)

@@ -33,3 +33,16 @@ func (e *UnknownError) Error() string {
 	}
 	return s
 }
+
+// WorldError is something in a scenario that a world does not have.
+type WorldError struct {
+	World string
+	What  string // "SCTP"
+	At    error  // with its place
+}
+
+func (e *WorldError) Error() string {
+	return fmt.Sprintf("the %s world has no %s: %v", e.World, e.What, e.At)
+}
+
+func (e *WorldError) Unwrap() error { return e.At }

@@ -22,7 +22,7 @@ func (e *engine) event(now time.Duration, ev *scenario.Event) error {
 		if x.Dies {
 			e.dead[x.Address.Addr] = true
 			e.moment(now, "", "endpoint "+x.Address.String()+" dies")
-			return nil
+			return e.world.alter(now)
 		}
 		e.moment(now, "", wordsOf(x))
 		return e.change(now, func(c *apiState) {
@@ -224,7 +224,7 @@ func (e *engine) lose(now time.Duration, ev *scenario.NodeLost) error {
 			}
 		})
 	})
-	return nil
+	return e.world.alter(now)
 }
 
 // objects creates, replaces or deletes Kubernetes objects.

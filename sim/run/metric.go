@@ -37,6 +37,8 @@ func (m metrics) of(t *scenario.Threshold) *measure.Metrics {
 //	rules_passed                rules that the first packet of a connection tried, in all tables and hooks
 //	requests, request_failures  requests, and the part of them that was not answered
 //	request_time                time from when a request was meant to be sent until its answer came, of those that were answered
+//	lookups, lookup_failures    lookups of names, and the part of them that found no address
+//	lookup_time, lookup_queries time that a lookup took, and the queries that it sent
 //	outage                      time from the first failure to the last
 //	endpoint_connections, endpoint_requests, endpoint_open   connections, requests and open connections of each endpoint, those
 //	                            without any included
@@ -93,6 +95,10 @@ func (w *observer) metrics(m *measure.Metrics, endpoints []measure.Outcome) {
 	count("requests", w.requests)
 	part("request_failures", w.unanswered, w.requests)
 	m.Add(w.latency)
+	count("lookups", w.lookups.n)
+	part("lookup_failures", w.lookups.failed, w.lookups.n)
+	m.Add(w.lookups.time)
+	m.Add(w.lookups.queries)
 	outage := measure.NewDurations("outage")
 	outage.AddDuration(w.failed.last - w.failed.first)
 	m.Add(outage)

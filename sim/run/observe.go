@@ -44,11 +44,17 @@ type observer struct {
 
 	requests, unanswered int64
 	connect, rules       *measure.Trend
+	opening              *measure.Latency // as connect
 	latency              *measure.Latency // of answered requests, from the time they were meant to be sent
-	affinity             struct{ kept, broken, moved, stuck, after int64 }
-	firstBroken          string
-	masked               int64         // answered connections whose endpoint saw another source than the client
-	timeout              time.Duration // of the affinity check; 0 without one
+	lookups              struct {
+		n, failed int64
+		time      *measure.Latency
+		queries   *measure.Trend
+	}
+	affinity    struct{ kept, broken, moved, stuck, after int64 }
+	firstBroken string
+	masked      int64         // answered connections whose endpoint saw another source than the client
+	timeout     time.Duration // of the affinity check; 0 without one
 }
 
 // ending is how a connection ended, and when.
@@ -65,12 +71,25 @@ type visit struct {
 }
 
 func newObserver(g *traffic.Group, p *plan, sites int) *observer {
-	return &observer{
+	w := &observer{
 		group: g, plan: p, now: make([]*measure.Tally, sites), nodes: make([]int64, sites),
 		settled: map[measure.Outcome]int64{}, placed: map[measure.Outcome]int64{}, asking: map[measure.Outcome]int64{}, open: map[measure.Outcome]int64{},
 		clients: map[netip.Addr]*visit{}, pool: map[[2]int64]*slot{},
-		connect: measure.NewDurations("connect_time"), latency: measure.NewLatency("request_time"), rules: measure.NewNumbers("rules_passed", measure.UnitCount),
+		connect: measure.NewDurations("connect_time"), opening: measure.NewLatency("connect_time"), latency: measure.NewLatency("request_time"), rules: measure.NewNumbers("rules_passed", measure.UnitCount),
 	}
+	w.lookups.time, w.lookups.queries = measure.NewLatency("lookup_time"), measure.NewNumbers("lookup_queries", measure.UnitCount)
+	return w
+}
+
+// lookedUp notes one lookup of a name.
+func (w *observer) lookedUp(took time.Duration, queries int, found bool) {
+	l := &w.lookups
+	l.n++
+	if !found {
+		l.failed++
+	}
+	l.time.AddDuration(took)
+	l.queries.Add(int64(queries))
 }
 
 // epoch begins a stretch with the exact shares that a new client's first connection has now, at one node or, with nil, at all that
@@ -219,6 +238,7 @@ func (w *observer) see(now time.Duration, o *opened, known map[target]bool) {
 	w.rules.Add(int64(o.First.Work.Rules))
 	if o.Result == replay.Answered {
 		w.connect.AddDuration(now - f.At)
+		w.opening.AddDuration(now - f.At)
 		w.answered(now, o, known)
 	} else {
 		w.fails(f.At)

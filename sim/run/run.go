@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/svclab/svclab/datapath"
@@ -23,7 +24,7 @@ import (
 
 // ScenarioOptions say how a scenario is run, beside what it says itself.
 type ScenarioOptions struct {
-	World    string                  // "replay"; "" for it
+	World    string                  // of Worlds; "" for the replay world
 	Seed     *uint64                 // in place of the scenario's
 	Progress func(done, total int64) // told now and then; nil for nobody
 	Only     Only                    // part of the traffic
@@ -35,12 +36,12 @@ type ScenarioOptions struct {
 }
 
 // Worlds lists the worlds a scenario can be run in.
-func Worlds() []string { return []string{"replay"} }
+func Worlds() []string { return []string{WorldReplay, WorldNetstack} }
 
 // Scenario runs a scenario and judges its checks. When the context ends first, the report holds what was seen so far and the
 // error is the context's.
 func Scenario(ctx context.Context, sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*report.Report, error) {
-	if o.World != "" && o.World != "replay" {
+	if o.World != "" && !slices.Contains(Worlds(), o.World) {
 		return nil, &UnknownError{What: "world", Name: o.World, Nearest: Worlds()}
 	}
 	e, err := prepare(sc, files, o)
@@ -48,6 +49,11 @@ func Scenario(ctx context.Context, sc *scenario.Scenario, files fs.FS, o Scenari
 		return nil, err
 	}
 	stopped := e.run(ctx)
+	e.endLookups()
+	e.world.end()
+	if e.fault != nil {
+		return nil, e.fault
+	}
 	r, err := e.report()
 	if err != nil {
 		return nil, err
@@ -56,6 +62,15 @@ func Scenario(ctx context.Context, sc *scenario.Scenario, files fs.FS, o Scenari
 		r.Warnings = append(r.Warnings, fmt.Sprintf("stopped after %d of %d connections", e.done, e.total))
 	}
 	return r, stopped
+}
+
+// percentiles are how long something took; nil without samples.
+func percentiles(l *measure.Latency) *report.Percentiles {
+	if l.N() == 0 {
+		return nil
+	}
+	at := func(p float64) string { return l.Percentile(p).String() }
+	return &report.Percentiles{N: l.N(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: l.Max().String()}
 }
 
 // Validate finds what is wrong with a scenario without running it.
@@ -83,8 +98,13 @@ type engine struct {
 	cidrs    map[string][]netip.Prefix // by node
 	names    []string                  // of all nodes
 	source   drawing
+	racing   *seed.Keyed // of datagrams that two processors take up at once
+	naming   *naming     // nil when nothing goes to a name
+	follow   follower
+	fault    error // that ends the run
 	done     int64
 	total    int64
+	drained  bool  // no connection of the traffic is to come
 	extra    int64 // connections beyond those that the traffic plans
 
 	syncDelay *measure.Trend
@@ -113,16 +133,29 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 	if e.subject, err = subjectOf(sc, files, o); err != nil {
 		return nil, err
 	}
+	e.api = apiState{e.subject.State.Services, e.subject.State.Slices}
+	e.given = e.api.slices
+	if err := e.makeNames(); err != nil {
+		return nil, err
+	}
 	if e.groups, err = e.subject.groups(sc); err != nil {
 		return nil, err
 	}
+	for i := range e.groups {
+		if t := &sc.Spec.Traffic[i]; t.To.Name.Value != "" {
+			a, err := e.named(t, packet.FamilyOf(e.groups[i].To.Addr()))
+			if err != nil {
+				return nil, err
+			}
+			e.groups[i].To = netip.AddrPortFrom(a, t.To.Port.Number)
+		}
+	}
 	e.source.keyed = seed.Root(e.seed).Keyed("picks")
+	e.racing = seed.Root(e.seed).Keyed("together")
 	e.world = replayWorld{e}
 	if err := e.makeSites(); err != nil {
 		return nil, err
 	}
-	e.api = apiState{e.subject.State.Services, e.subject.State.Slices}
-	e.given = e.api.slices
 	if err := o.Only.check(e.groups); err != nil {
 		return nil, err
 	}
@@ -153,7 +186,15 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 	if err := e.newEpoch(0, nil); err != nil {
 		return nil, err
 	}
-	return e, e.checkChecks()
+	if err := e.checkChecks(); err != nil {
+		return nil, err
+	}
+	if o.World == WorldNetstack {
+		if e.world, err = newStackWorld(e); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
 }
 
 // key places an action that belongs to no connection.
@@ -193,6 +234,7 @@ func (e *engine) run(ctx context.Context) error {
 		e.arrive(f)
 		e.done++
 	}
+	e.drained = true
 	return e.catchUp(1<<63-1, due)
 }
 
@@ -219,6 +261,9 @@ func (e *engine) catchUp(to time.Duration, due func() error) error {
 		k, do, _ := e.pending.Next()
 		if err := do(k.At); err != nil {
 			return err
+		}
+		if e.fault != nil {
+			return e.fault
 		}
 	}
 }
@@ -265,7 +310,7 @@ func (e *engine) newEpoch(now time.Duration, at *site) error {
 
 func (e *engine) report() (*report.Report, error) {
 	r := &report.Report{
-		SchemaVersion: report.SchemaVersion, Kind: "Report", Scenario: e.scenario.Metadata.Name, Seed: e.seed, World: "replay",
+		SchemaVersion: report.SchemaVersion, Kind: "Report", Scenario: e.scenario.Metadata.Name, Seed: e.seed, World: e.world.name(),
 		Checks: []report.Check{}, Traffic: []report.Traffic{}, Warnings: e.subject.Warnings,
 	}
 	metrics := e.metrics()
@@ -285,6 +330,9 @@ func (e *engine) report() (*report.Report, error) {
 		out := convert(res)
 		out.Line = c.At.Line
 		out.Reproduce = fmt.Sprintf("svclab run %s --seed %d", path.Base(e.scenario.File), e.seed)
+		if e.options.World != "" && e.options.World != WorldReplay {
+			out.Reproduce += " --world " + e.options.World
+		}
 		if part := shownBy(c, res.Reason); part != "" && len(e.groups) > 0 && res.Verdict == check.Fail {
 			out.Reproduce += " --only " + part
 		}
@@ -292,8 +340,16 @@ func (e *engine) report() (*report.Report, error) {
 	}
 	r.Verdict = check.Overall(results).String()
 	for _, w := range e.watch {
-		r.Traffic = append(r.Traffic, w.totals())
+		t := w.totals()
+		if e.world.takesTime() {
+			t.ConnectTime, t.RequestTime, t.LookupTime = percentiles(w.opening), percentiles(w.latency), percentiles(w.lookups.time)
+		}
+		r.Traffic = append(r.Traffic, t)
 	}
+	for _, p := range e.follow.paths {
+		r.Paths = append(r.Paths, *p)
+	}
+	r.Warnings = append(r.Warnings, e.leftOut()...)
 	r.Timeline = e.moments
 	return r, nil
 }

@@ -107,8 +107,13 @@ func (s *Subject) destination(sc *scenario.Scenario, t *scenario.Traffic) (netip
 	if t.Protocol != "" {
 		proto, _ = packet.ParseTransport(t.Protocol)
 	}
-	if t.To.Address.IsValid() {
+	switch {
+	case t.To.Address.IsValid():
 		return t.To.Address.AddrPort, proto, nil
+	case t.To.Name.Value != "" && t.To.Family == "ipv6": // until it is looked up
+		return netip.AddrPortFrom(nowhere[1], t.To.Port.Number), proto, nil
+	case t.To.Name.Value != "":
+		return netip.AddrPortFrom(nowhere[0], t.To.Port.Number), proto, nil
 	}
 	p, f, err := s.servicePort(sc, t)
 	if err != nil {

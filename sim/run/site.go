@@ -168,6 +168,12 @@ func (e *engine) timing() *scenario.Proxy {
 // tell lets every node's kube-proxy hear of the API as it is now.
 func (e *engine) tell(now time.Duration) error {
 	e.learn()
+	if e.naming != nil {
+		e.naming.stale = true
+	}
+	if err := e.world.alter(now); err != nil {
+		return err
+	}
 	e.rebalance(now)
 	api := e.api
 	for _, st := range e.sites {

@@ -1,11 +1,16 @@
 package run
 
 import (
+	"cmp"
+	"math/big"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/dns"
 	"github.com/svclab/svclab/sim/replay"
+	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/traffic"
 )
 
@@ -14,13 +19,17 @@ import (
 //
 // Chance is keyed by the flow and by what is asked on it, so that two worlds draw alike whatever order they work in.
 type world interface {
+	name() string
+	// takesTime reports whether what is asked for takes time.
+	takesTime() bool
 	// open opens a flow for its client. conn is nil unless it was answered.
 	open(now time.Duration, f traffic.Flow, done func(now time.Duration, o opened))
 	// exchange sends one request and waits for its answer; why is "" when it came. key is the flow's number with what is asked.
 	exchange(now time.Duration, l *link, key uint64, done func(now time.Duration, why string))
 	// close ends a flow as its client does.
 	close(now time.Duration, l *link)
-	// datagram sends a datagram from a client's own socket and waits for the answer; nil is silence until the wait is over.
+	// ask sends what a client asks name servers, and waits for the answers: nil for those that have not come when the wait is over.
+	ask(now time.Duration, q query, done func(now time.Duration, answers [][]byte))
 	// alter is told when endpoints came or went, and how nodes fare.
 	alter(now time.Duration) error
 	// next is when something of the world's own is due; false when nothing is.
@@ -29,6 +38,35 @@ type world interface {
 	advance(to time.Duration) error
 	// end frees what the world holds.
 	end()
+}
+
+// The worlds that a scenario can be run in, beside a kernel.
+const (
+	WorldReplay   = "replay"   // bare nodes, in which no time passes
+	WorldNetstack = "netstack" // TCP and UDP stacks around the nodes
+)
+
+// leftOut lists what a scenario says that its world does not have.
+func (e *engine) leftOut() (out []string) {
+	if e.world.takesTime() {
+		return nil
+	}
+	sp := &e.scenario.Spec
+	say := func(field string) {
+		out = append(out, "the "+e.world.name()+" world has no "+field+": --world "+WorldNetstack+" does")
+	}
+	if sp.Links != nil {
+		say("links")
+	}
+	if len(sp.Servers) > 0 {
+		say("servers (how long endpoints take)")
+	}
+	for i := range sp.Traffic {
+		if sp.Traffic[i].RequestTimeout.Duration > 0 {
+			say("requestTimeout (traffic " + sp.Traffic[i].Name + ")")
+		}
+	}
+	return out
 }
 
 // opened is what opening a flow came to.
@@ -46,10 +84,10 @@ type replayWorld struct{ *engine }
 // open sends a connection's first packet; one that is not heard of is sent again as long as the client waits, each time after
 // twice the wait before (net/ipv4/tcp_timer.c, tcp_retransmit_timer).
 func (w replayWorld) open(now time.Duration, f traffic.Flow, done func(time.Duration, opened)) {
-	w.try(now, f, 0, done)
+	w.try(now, now, f, 0, done)
 }
 
-func (w replayWorld) try(now time.Duration, f traffic.Flow, try int, done func(time.Duration, opened)) {
+func (w replayWorld) try(began, now time.Duration, f traffic.Flow, try int, done func(time.Duration, opened)) {
 	t, proto := &w.scenario.Spec.Traffic[f.Group], w.groups[f.Group].Proto
 	w.source.at(attemptKey(f, try))
 	st, dst := w.entry(&f)
@@ -61,7 +99,9 @@ func (w replayWorld) try(now time.Duration, f traffic.Flow, try int, done func(t
 	case st.lost:
 		r.Reason = "node " + st.Host.Name + " is lost"
 	default:
+		stop := w.follow.first(f, st, now)
 		o, c := st.world.Open(now, replay.Flow{Proto: proto, Src: f.Src, Dst: dst, NoReply: t.NoReply})
+		stop()
 		if r.Outcome = o; c != nil {
 			r.conn = c
 		}
@@ -69,14 +109,14 @@ func (w replayWorld) try(now time.Duration, f traffic.Flow, try int, done func(t
 	r.drew = w.source.drew
 	if r.Result == replay.TimedOut && t.ConnectTimeout.Duration > 0 && proto == packet.TCP {
 		wait := time.Second << try
-		if now+wait-f.At < t.ConnectTimeout.Duration {
+		if now+wait-began < t.ConnectTimeout.Duration {
 			w.pending.Add(w.keyOf(now+wait, f.Number), func(now time.Duration) error {
-				w.try(now, f, try+1, done)
+				w.try(began, now, f, try+1, done)
 				return nil
 			})
 			return
 		}
-		now = f.At + t.ConnectTimeout.Duration
+		now = began + t.ConnectTimeout.Duration
 	}
 	done(now, r)
 }
@@ -90,11 +130,79 @@ func (w replayWorld) exchange(now time.Duration, l *link, key uint64, done func(
 		return
 	}
 	w.source.at(key)
-	done(now, l.site.world.Exchange(now, l.conn.(*replay.Conn), requestBytes, replyBytes))
+	request, reply := sizes(&w.scenario.Spec.Traffic[l.flow.Group])
+	done(now, l.site.world.Exchange(now, l.conn.(*replay.Conn), uint32(request), uint32(reply)))
 }
 
 // What a request and its answer hold, beside headers.
 const requestBytes, replyBytes = 100, 1000
+
+// sizes are the bytes of a traffic's requests and of their answers.
+func sizes(t *scenario.Traffic) (request, reply int) {
+	return cmp.Or(t.RequestBytes, requestBytes), cmp.Or(t.ReplyBytes, replyBytes)
+}
+
+// ask walks the messages through the node, and their answers back.
+func (w replayWorld) ask(now time.Duration, q query, done func(time.Duration, [][]byte)) {
+	answers := make([][]byte, len(q.asks))
+	if q.site == nil || q.site.lost {
+		done(now+q.wait, answers)
+		return
+	}
+	for i := 0; i < len(q.asks); i++ {
+		a := &q.asks[i]
+		f := replay.Flow{Proto: packet.UDP, Src: q.src[i], Dst: netip.AddrPortFrom(a.Server, 53)}
+		if a.Transport == dns.TCP {
+			f.Proto = packet.TCP
+		}
+		w.source.at(q.key(i))
+		n := 1
+		if i+1 < len(q.asks) && a.Transport == dns.UDP && q.src[i+1] == q.src[i] && q.asks[i+1].Server == a.Server && w.together(q, i) {
+			n = 2
+		}
+		var came []replay.Outcome
+		if f.Proto == packet.UDP {
+			stop := w.follow.query(q.flow, q.site, now, f)
+			came = q.site.world.Datagrams(now, f, n)
+			stop()
+		} else {
+			came = []replay.Outcome{w.message(now, q.site, f)}
+		}
+		for k, o := range came {
+			if o.Result == replay.Answered {
+				answers[i+k] = w.answer(o.Endpoint.Addr(), a.Transport, q.asks[i+k].Message)
+			}
+		}
+		i += n - 1
+	}
+	if slices.ContainsFunc(answers, func(b []byte) bool { return b == nil }) {
+		now += q.wait
+	}
+	done(now, answers)
+}
+
+// message opens a connection for one message, and closes it.
+func (w replayWorld) message(now time.Duration, st *site, f replay.Flow) replay.Outcome {
+	o, c := st.world.Open(now, f)
+	if c != nil {
+		if why := st.world.Exchange(now, c, requestBytes, replyBytes); why != "" {
+			o.Result, o.Reason = replay.TimedOut, why
+		}
+		st.world.Close(now, c)
+	}
+	return o
+}
+
+// together decides by chance whether two processors take up two messages that a socket sends at once.
+func (e *engine) together(q query, i int) bool {
+	k := e.scenario.Spec.Kernel
+	if k == nil || k.Together.Rat == nil || k.Together.Sign() == 0 {
+		return false
+	}
+	p := new(big.Int).Mul(k.Together.Num(), big.NewInt(1<<31))
+	e.racing.At(q.key(i))
+	return e.racing.Chance(uint32(p.Quo(p, k.Together.Denom()).Uint64()))
+}
 
 func (w replayWorld) close(now time.Duration, l *link) {
 	if !l.site.lost {
@@ -102,6 +210,8 @@ func (w replayWorld) close(now time.Duration, l *link) {
 	}
 }
 
+func (replayWorld) name() string                { return WorldReplay }
+func (replayWorld) takesTime() bool             { return false }
 func (replayWorld) alter(time.Duration) error   { return nil }
 func (replayWorld) next() (time.Duration, bool) { return 0, false }
 func (replayWorld) advance(time.Duration) error { return nil }
@@ -115,6 +225,8 @@ func (e *engine) presence(st *site, at netip.AddrPort, proto packet.Protocol) re
 		return replay.Absent
 	case here:
 		return replay.Listening
+	case e.isOutside(at.Addr()):
+		return e.naming.presence(at)
 	case !known && st.Node.Routes.IsLocal(at.Addr()):
 		if e.isHostPort(at.Port()) {
 			return replay.Listening

@@ -62,7 +62,8 @@ type Names struct {
 type OutsideName struct {
 	At        Pos    `yaml:"-"`
 	Name      Text   `yaml:"name,required" doc:"the name"`
-	Addresses []Addr `yaml:"addresses,required" doc:"what it stands for"`
+	Addresses []Addr `yaml:"addresses,required" doc:"what it stands for: machines that answer"`
+	Ports     []int  `yaml:"ports" doc:"TCP and UDP ports at which they listen; all when absent"`
 }
 
 // Bandwidth is a number of bits in a second. The zero value is absent.
