@@ -16,13 +16,14 @@ import (
 // DefaultCapturePackets is how many packets a capture holds unless it is asked for more. Each is seen at several points.
 const DefaultCapturePackets = 2000
 
-// snapBytes is the length beyond which captured packets are cut: behind the headers the model knows of no bytes.
-const snapBytes = 2048
+// snapBytes is the length beyond which packets with bytes of their own are cut.
+const snapBytes = 65535
 
 // Capture writes what passes nodes as a pcapng: a packet where it arrives or leaves, and as it stands when it enters each hook, with
 // a comment that names the rules it met and their verdict. Each point of each node is an interface: "node1 eth0", "node1 PREROUTING",
-// "node1 socket" for what local sockets are given. Times are virtual and bytes the same for the same packets. Beyond the limit packets
-// are only counted.
+// "node1 socket" for what local sockets are given. Times are virtual and bytes the same for the same packets. Payloads, of which a view
+// knows the length alone, are left out as a capture of headers leaves them out: zeros in their place would be taken for what the port
+// is known for. Beyond the limit packets are only counted.
 type Capture struct {
 	out    *wire.Writer
 	limit  int64
@@ -161,8 +162,8 @@ func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet,
 	}
 	if fill.raw != nil {
 		c.bytes, c.err = wire.Patch(c.bytes[:0], fill.raw, fill.from, p)
-	} else {
-		c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill.Unseen)
+	} else if c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill.Unseen); c.err == nil && (p.Proto == packet.TCP || p.Proto == packet.UDP) {
+		c.bytes = c.bytes[:len(c.bytes)-wire.PayloadBytes(p)]
 	}
 	if c.err == nil {
 		c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, OriginalBytes: p.LengthBytes, Comment: text, Direction: way, ID: c.id})

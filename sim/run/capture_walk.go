@@ -137,7 +137,19 @@ func (w *captureWalk) record(n int, rec *wire.Record) error {
 	}
 	w.lastID = rec.ID
 	w.result.Walked++
-	return w.walk(n, p, in, rec.Data[w.decoder.IP():])
+	return w.walk(n, p, in, rec.Data[w.decoder.IP():min(len(rec.Data), w.decoder.IP()+int(p.LengthBytes))])
+}
+
+// answer turns a packet that answers a translated connection, seen where its client sees it, into the one that the endpoint sends:
+// the capture's endpoint need not be the one that the model picked.
+func (w *captureWalk) answer(p *packet.Packet) bool {
+	asked := p.Tuple().Reverse()
+	c, _ := w.Node.Conns.Lookup(w.now, asked)
+	if c == nil || c.Original != asked || c.Reply == asked.Reverse() || !p.Proto.HasPorts() {
+		return false
+	}
+	p.Src, p.Dst = c.Reply.Src, c.Reply.Dst
+	return true
 }
 
 // entry is the interface that a packet enters by; "" for one of the node's own.
@@ -151,7 +163,15 @@ func (w *captureWalk) entry(rec *wire.Record, src netip.Addr) string {
 }
 
 func (w *captureWalk) walk(n int, p packet.Packet, in string, ip []byte) error {
-	before := p
+	before, kind := p, what(&p)
+	if w.answer(&p) {
+		var err error
+		if ip, err = wire.Patch(nil, ip, &before, &p); err != nil {
+			return err
+		}
+		in = w.ingress(p.Src.Addr())
+		kind += " from " + p.Src.String()
+	}
 	w.trace.Steps, w.trace.Visits = w.trace.Steps[:0], w.trace.Visits[:0]
 	w.Node.SetTrace(&w.trace)
 	w.Node.Advance(w.now)
@@ -166,12 +186,12 @@ func (w *captureWalk) walk(n int, p packet.Packet, in string, ip []byte) error {
 		return w.problem(d.Problem)
 	}
 	if c := w.q.Capture; c != nil {
-		c.frame(ip[:min(len(ip), int(before.LengthBytes))])
+		c.frame(ip)
 		c.walked(w.Host.Name, w.now, &w.trace, &p, &d)
 	}
 	out := report.Passed{
 		Packet: n, At: fmt.Sprintf("%d.%06d", w.now/time.Second, w.now%time.Second/time.Microsecond), In: in, Proto: before.Proto.String(),
-		What: what(&before), Src: before.Src.String(), Dst: before.Dst.String(), Bytes: before.LengthBytes,
+		What: kind, Src: before.Src.String(), Dst: before.Dst.String(), Bytes: before.LengthBytes,
 		Verdict: verdict(d.Fate, p.Src != before.Src || p.Dst != before.Dst), Rewritten: report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()},
 		Masquerade: d.Masqueraded, Out: d.Out, RejectWith: d.With.With, Reason: d.Reason, Rule: deciding(&w.trace),
 	}
