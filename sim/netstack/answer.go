@@ -97,8 +97,9 @@ func finish(b []byte, a *packet.Packet) {
 
 // send puts the node's answer to a packet on its way in place of the packet.
 func (n *Node) send(it *item, a *packet.Packet) {
-	it.pkt.DecRef()
+	n.f.dropPacket(it)
 	it.pkt, n.said = n.said, nil
+	it.largest = 0
 	n.f.stats.Answers++
 	n.leave(it, a)
 }
@@ -111,5 +112,11 @@ func (n *Node) leave(it *item, a *packet.Packet) {
 		return
 	}
 	it.node, it.in = n, ""
-	n.f.forward(it, a.Dst.Addr())
+	to := n.f.at[a.Dst.Addr()]
+	if to == nil {
+		n.f.stats.NoHost++
+		n.f.drop(it)
+		return
+	}
+	n.f.onward(it, to)
 }

@@ -128,6 +128,7 @@ type item struct {
 	node     *Node  // arrives at this node, by interface in
 	in       string //
 	hops     uint8
+	largest  int // fragment that it came in, in bytes; 0 when it came whole
 }
 
 func (a *item) compare(b *item) int {

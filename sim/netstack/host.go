@@ -43,6 +43,7 @@ type Host struct {
 	dirty bool // its TCP got packets since the last barrier
 
 	messages  map[listenKey]*messageListener
+	tap       func(*item) bool // sees what the stack gets, of tests
 	ephemeral uint16
 	listeners map[listenKey]*listener
 }

@@ -22,6 +22,9 @@ type Node struct {
 	lay    layout
 	pkt    *stack.PacketBuffer
 	said   *stack.PacketBuffer // the node's answer to it
+	frags  defrag
+
+	fragmentID uint32
 }
 
 // AddNode adds a modelled node with the addresses of its host. A nil datapath.Node passes everything on untouched: what the
@@ -37,6 +40,8 @@ func (f *Fabric) AddNode(h replay.Host, dp *datapath.Node) *Node {
 	// Whatever the model delivers is the node's: addresses that IPVS binds and all of 127.0.0.0/8 with the rest.
 	must(n.own.stack.SetPromiscuousMode(theNIC, true))
 	must(n.own.stack.SetSpoofing(theNIC, true))
+	n.frags.n = n
+	n.fragmentID = uint32(f.o.Root.Stream("fragments " + n.own.name).Uint64())
 	f.nodes = append(f.nodes, n)
 	return n
 }
@@ -62,6 +67,15 @@ func (n *Node) SetAddresses(addrs ...netip.Addr) {
 	}
 	n.own.setAddresses(addrs)
 	n.host.NodeIPs = addrs
+}
+
+// SetLink gives the node's uplink, by which it reaches other modelled nodes, a length and a width; it has none at first. The
+// way between two nodes is both their uplinks; machines outside have links of their own.
+func (n *Node) SetLink(l Link) {
+	h := n.own
+	h.link = l
+	h.up = newPipe(&h.link, n.f.o.Root.Stream("link "+h.name+" up"))
+	h.down = newPipe(&h.link, n.f.o.Root.Stream("link "+h.name+" down"))
 }
 
 // maxHops is how many nodes a packet may pass before it is given up, beside its time to live, which IPVS and pass-through
@@ -163,8 +177,13 @@ func (f *Fabric) arrive(it *item, to *Host) {
 }
 
 func (f *Fabric) drop(it *item) {
-	it.pkt.DecRef()
+	f.dropPacket(it)
 	f.release(it)
+}
+
+func (f *Fabric) dropPacket(it *item) {
+	it.pkt.DecRef()
+	it.pkt = nil
 }
 
 // walk is a packet at a node.
@@ -180,15 +199,7 @@ func (f *Fabric) walk(it *item) {
 		f.drop(it)
 		return
 	}
-	n.p = packet.Packet{}
-	switch read(buffered{it.pkt}, it.pkt.Size(), &n.p, &n.lay) {
-	case truncated:
-		f.stats.Truncated++
-		f.drop(it)
-		return
-	case malformed:
-		f.stats.BadHeader++
-		f.drop(it)
+	if !n.look(it) {
 		return
 	}
 	if n.dp == nil {
@@ -196,7 +207,25 @@ func (f *Fabric) walk(it *item) {
 		f.forward(it, n.p.Dst.Addr())
 		return
 	}
+	if (n.p.MoreFragments || n.p.FragmentOffset != 0) && !(n.frags.gather(it, &n.p, &n.lay) && n.look(it)) {
+		return
+	}
 	n.run(it)
+}
+
+// look reads a packet into n.p, and ends one that cannot be read.
+func (n *Node) look(it *item) bool {
+	n.p = packet.Packet{}
+	switch read(buffered{it.pkt}, it.pkt.Size(), &n.p, &n.lay) {
+	case truncated:
+		n.f.stats.Truncated++
+	case malformed:
+		n.f.stats.BadHeader++
+	default:
+		return true
+	}
+	n.f.drop(it)
+	return false
 }
 
 // run walks the packet in n.p and does with its bytes what became of it.
@@ -262,20 +291,59 @@ func (l *layout) visible(proto packet.Protocol) int {
 
 // forward sends a packet on to whoever has an address: a host of this node or outside, by its link, or another node.
 func (f *Fabric) forward(it *item, dst netip.Addr) {
-	to := f.at[dst]
+	n, to := it.node, f.at[dst]
 	switch {
 	case to == nil:
 		f.stats.NoHost++
 		f.drop(it)
-	case to.node == nil || to.node == it.node && !to.own:
-		f.arrive(it, to)
-	case to.node == it.node: // a pass-through node's own address
+		return
+	case to.node == n && to.own: // a pass-through node's own address
 		it.at, it.to, it.node = f.now, to, nil
 		f.schedule(it)
-	default:
-		it.node, it.in, it.at = to.node, replay.Uplink, f.now
-		f.schedule(it)
+		return
 	}
+	mtu := to.link.mtu()
+	if to.node != nil && to.node != n {
+		mtu = min(n.own.link.mtu(), to.node.own.link.mtu())
+	}
+	var cut [][]byte
+	if n.dp != nil {
+		var ok bool
+		if cut, ok = n.squeeze(it, mtu); !ok {
+			return
+		}
+	}
+	if cut == nil {
+		f.onward(it, to)
+		return
+	}
+	f.dropPacket(it)
+	for _, b := range cut {
+		one := f.item()
+		*one = *it
+		one.pkt, one.largest = packetOf(b), 0
+		f.sequence++
+		one.sequence = f.sequence
+		f.onward(one, to)
+	}
+	f.release(it)
+}
+
+func (f *Fabric) onward(it *item, to *Host) {
+	if to.node == nil || to.node == it.node {
+		f.arrive(it, to)
+		return
+	}
+	at, ok := it.node.own.up.pass(f.now, it.pkt.Size(), &f.stats)
+	if ok {
+		at, ok = to.node.own.down.pass(at, it.pkt.Size(), &f.stats)
+	}
+	if !ok {
+		f.drop(it)
+		return
+	}
+	it.node, it.in, it.at = to.node, replay.Uplink, at
+	f.schedule(it)
 }
 
 // deliver gives a packet to the stack of a host.
@@ -292,6 +360,10 @@ func (f *Fabric) deliver(it *item) {
 	}
 	if h.gone {
 		f.stats.NoHost++
+		f.drop(it)
+		return
+	}
+	if h.tap != nil && !h.tap(it) {
 		f.drop(it)
 		return
 	}

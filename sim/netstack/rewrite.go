@@ -244,6 +244,10 @@ func fillChecksums(b []byte, l *layout, p *packet.Packet) {
 		field = 16
 	case packet.UDP:
 		field = 6
+		if n := int(binary.BigEndian.Uint16(h[4:])); n >= 8 && n < len(h) {
+			h = h[:n]
+			sum = pseudoSum(p.Src.Addr(), p.Dst.Addr(), p.Proto, n)
+		}
 	case packet.ICMP:
 		field, sum = 2, 0
 	case packet.ICMPv6:
@@ -276,6 +280,11 @@ func goodChecksums(b []byte, l *layout, p *packet.Packet) bool {
 		if !l.v6 && h[6] == 0 && h[7] == 0 {
 			return true
 		}
+		length := int(binary.BigEndian.Uint16(h[4:]))
+		if length < 8 || length > len(h) {
+			return false
+		}
+		h = h[:length]
 	case packet.TCP, packet.ICMPv6:
 	case packet.ICMP:
 		return checksum(h, 0) == 0xffff
