@@ -109,6 +109,7 @@ func (h *Host) Open(o Open, done func(now time.Duration, r replay.Result, c *Con
 		}
 		_, taken := terr.(*tcpip.ErrPortInUse)
 		if !taken || tries == 1 {
+			c.state = over // whatever the socket has still to report
 			return socketError(op, o.Proto, src, terr)
 		}
 	}

@@ -31,6 +31,10 @@ func (e *endpoint) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) 
 
 // receive gives a packet to the stack, which takes a reference of its own.
 func (e *endpoint) receive(p *stack.PacketBuffer) {
+	if e.host.isMartian(p) {
+		e.host.f.stats.Martian++
+		return
+	}
 	proto := header.IPv4ProtocolNumber
 	if b, ok := p.Data().PullUp(1); ok && b[0]>>4 == 6 {
 		proto = header.IPv6ProtocolNumber

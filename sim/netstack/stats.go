@@ -14,6 +14,7 @@ type Stats struct {
 	LinkQueueFull uint64 // ends: the link's queue
 	NoHost        uint64 // ends: nobody has the destination
 	PowerOff      uint64 // ends: the sender or receiver is off
+	Martian       uint64 // of those delivered: ignored, since they bear an address of the receiver as source
 	Looped        uint64 // ends: walked through more nodes than a hop limit allows
 	Unmodelled    uint64 // ends: a rule on the way is not modelled
 	Multicast     uint64 // ends: to a group, which no link carries
