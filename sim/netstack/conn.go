@@ -50,8 +50,6 @@ type Conn struct {
 	next    []exchange
 	queue   waiter.Queue
 	timeout timer
-	got     func(time.Duration, []byte) // takes bytes instead of exchanges
-	unsent  []byte
 }
 
 // exchange is one request and its reply, in bytes that are still to be written and read.
@@ -234,56 +232,9 @@ func (c *Conn) ready() {
 	case busy:
 		c.proceed()
 	case idle:
-		if c.got != nil {
-			c.carry()
-		} else if why := c.death(); why != "" {
+		if why := c.death(); why != "" {
 			c.end(why)
 		}
-	}
-}
-
-// OnBytes gives the bytes that come to a function, for connections that carry something of their own instead of exchanges; they
-// are its own until it returns.
-func (c *Conn) OnBytes(got func(now time.Duration, b []byte)) {
-	c.got = got
-	if c.state == idle {
-		c.carry()
-	}
-}
-
-// Write sends bytes, when there is room for them.
-func (c *Conn) Write(b []byte) {
-	if c.state != over {
-		c.unsent = append(c.unsent, b...)
-		c.flush()
-	}
-}
-
-func (c *Conn) flush() {
-	for len(c.unsent) > 0 {
-		n, err := c.s.ep.Write(bytes.NewReader(c.unsent), tcpip.WriteOptions{})
-		c.unsent = c.unsent[n:]
-		if err != nil {
-			return // full, or over: reading says so
-		}
-	}
-}
-
-// carry moves bytes both ways.
-func (c *Conn) carry() {
-	c.flush()
-	var in bytes.Buffer
-	for c.state == idle {
-		in.Reset()
-		_, err := c.s.ep.Read(&in, tcpip.ReadOptions{})
-		if _, empty := err.(*tcpip.ErrWouldBlock); empty {
-			return
-		}
-		if err != nil {
-			c.broken(err)
-			return
-		}
-		c.got(c.host.f.now, in.Bytes())
 	}
 }
 

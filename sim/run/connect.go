@@ -50,25 +50,42 @@ func (e *engine) attempt(now time.Duration, f traffic.Flow, used int, then func(
 			e.open(now, f, used, then)
 			return
 		}
-		e.watch[f.Group].see(now, &opened{Outcome: replay.Outcome{Result: r, Reason: why}, flow: f}, e.known)
+		e.saw(now, &opened{Outcome: replay.Outcome{Result: r, Reason: why}, flow: f})
 		then(now, nil)
 	})
 }
 
 // open opens a connection whose destination is known.
 func (e *engine) open(now time.Duration, f traffic.Flow, used int, then func(now time.Duration, l *link)) {
-	w := e.watch[f.Group]
 	e.world.open(now, f, func(now time.Duration, o opened) {
-		e.follow.ended(now, &o)
-		w.see(now, &o, e.known)
+		e.saw(now, &o)
 		if o.conn == nil {
 			then(now, nil)
 			return
 		}
 		l := &link{flow: o.flow, site: o.site, conn: o.conn, outcome: measure.Backend(o.Endpoint), opened: now, requests: used, due: now}
-		w.open[l.outcome]++
+		e.watch[f.Group].open[l.outcome]++
 		then(now, l)
 	})
+}
+
+// saw notes how opening a connection ended.
+func (e *engine) saw(now time.Duration, o *opened) {
+	e.follow.ended(now, o)
+	e.watch[o.flow.Group].see(now, o, e.known)
+	if e.options.seen == nil {
+		return
+	}
+	c := measure.Connection{ID: o.flow.ID, Client: o.flow.Src, To: o.flow.Dst, Drew: o.drew, At: o.flow.At}
+	switch o.Result {
+	case replay.Answered:
+		c.Outcome, c.Source = measure.Backend(o.Endpoint), o.Seen.Addr()
+	case replay.TimedOut:
+		c.Outcome = measure.Timeout()
+	default:
+		c.Outcome = measure.Refused()
+	}
+	e.options.seen(o.flow.Group, c, o.Result)
 }
 
 // use plans what a connection is used for, and its end.

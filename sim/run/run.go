@@ -15,6 +15,7 @@ import (
 	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/check"
 	"github.com/svclab/svclab/sim/measure"
+	"github.com/svclab/svclab/sim/replay"
 	"github.com/svclab/svclab/sim/report"
 	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/seed"
@@ -31,8 +32,9 @@ type ScenarioOptions struct {
 	Rerun    int                     // 0 for the first run, i for the i-th after a FAIL: it gets a smaller risk
 	Capture  *Capture                // told of every packet; nil for none
 
-	kernel  *datapath.Profile // in place of the scenario's profile
-	applied func(datapath.Op) // told of every operation that changed the node; nil for nobody
+	kernel  *datapath.Profile                                      // in place of the scenario's profile
+	applied func(datapath.Op)                                      // told of every operation that changed the node; nil for nobody
+	seen    func(group int, c measure.Connection, r replay.Result) // told of every connection; nil for nobody
 }
 
 // Worlds lists the worlds a scenario can be run in.

@@ -77,6 +77,7 @@ func newStackWorld(e *engine) (*stackWorld, error) {
 	}
 	w.fabric = netstack.New(netstack.Options{
 		Root: seed.Root(e.seed), Link: w.link(netip.Addr{}, linkPods), Before: w.before, After: w.after, Entry: w.entryOf,
+		TimeWait: w.timeWait(),
 	})
 	for _, st := range e.sites {
 		n := w.fabric.AddNode(st.Host, st.Node)
@@ -102,6 +103,17 @@ func newStackWorld(e *engine) (*stackWorld, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// timeWait is how long a client's port rests after a connection. Clients that use a few ports in turn do so with
+// net.ipv4.tcp_tw_reuse = 1: a second is enough (net/ipv4/tcp_ipv4.c, tcp_twsk_unique).
+func (w *stackWorld) timeWait() time.Duration {
+	for i := range w.scenario.Spec.Traffic {
+		if w.scenario.Spec.Traffic[i].Ports > 0 {
+			return time.Second
+		}
+	}
+	return 0
 }
 
 func (w *stackWorld) name() string    { return WorldNetstack }

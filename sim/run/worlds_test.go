@@ -1,0 +1,95 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/svclab/svclab/scenarios"
+	"github.com/svclab/svclab/sim/measure"
+	"github.com/svclab/svclab/sim/replay"
+	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/scenario"
+)
+
+// met is what one connection came to, in a form that two worlds can be held side by side in.
+type met struct {
+	group int
+	c     measure.Connection
+	r     replay.Result
+}
+
+// cut keeps a scenario short: the same story with fewer connections.
+func cut(sc *scenario.Scenario, most int) {
+	n := len(sc.Spec.Traffic)
+	for i := range sc.Spec.Traffic {
+		t := &sc.Spec.Traffic[i]
+		t.Connections = min(t.Connections, most/n)
+		if t.Requests != nil { // each of them takes as long as a connection
+			t.Connections = min(t.Connections, 60)
+		}
+	}
+}
+
+func meetings(t testing.TB, sc *scenario.Scenario, world string) ([]met, *report.Report) {
+	t.Helper()
+	var out []met
+	r, err := Scenario(context.Background(), sc, scenarios.Files, ScenarioOptions{World: world, seen: func(g int, c measure.Connection, r replay.Result) {
+		out = append(out, met{g, c, r})
+	}})
+	if err != nil {
+		t.Fatalf("%s in %s: %v", sc.File, world, err)
+	}
+	slices.SortStableFunc(out, func(a, b met) int {
+		if a.group != b.group {
+			return a.group - b.group
+		}
+		return int(a.c.ID - b.c.ID)
+	})
+	return out, r
+}
+
+// apart lists the first differences between two worlds.
+func apart(a, b []met) (n int, lines []string) {
+	for i := range max(len(a), len(b)) {
+		var x, y string
+		if i < len(a) {
+			x = fmt.Sprintf("traffic %d, %s, drew %v", a[i].group, a[i].c, a[i].c.Drew)
+		}
+		if i < len(b) {
+			y = fmt.Sprintf("traffic %d, %s, drew %v", b[i].group, b[i].c, b[i].c.Drew)
+		}
+		if x != y {
+			if n++; n <= 5 {
+				lines = append(lines, "replay:   "+x+"\n    netstack: "+y)
+			}
+		}
+	}
+	return n, lines
+}
+
+// Every shipped scenario meets the same in the replay and the netstack world, connection by connection.
+func TestWorldsAgree(t *testing.T) {
+	for _, sc := range shippedScenarios(t) {
+		t.Run(sc.Metadata.Name, func(t *testing.T) {
+			began := time.Now()
+			cut(sc, 400)
+			a, want := meetings(t, sc, WorldReplay)
+			mid := time.Now()
+			b, got := meetings(t, sc, WorldNetstack)
+			n, lines := apart(a, b)
+			t.Logf("%d connections, replay %s, netstack %s", len(a), mid.Sub(began).Round(time.Millisecond), time.Since(mid).Round(time.Millisecond))
+			for i, c := range want.Checks {
+				if g := got.Checks[i]; g.Verdict != c.Verdict {
+					t.Errorf("check %s: %s in replay (%s), %s in netstack (%s)", c.Name, c.Verdict, c.Reason, g.Verdict, g.Reason)
+				}
+			}
+			if n > 0 {
+				t.Errorf("%d of %d connections differ:\n    %s", n, len(a), strings.Join(lines, "\n    "))
+			}
+		})
+	}
+}
