@@ -13,6 +13,7 @@ type Config struct {
 	UML  *UML // a kernel of its own that the role is served in; nil for the host's
 
 	Files []*os.File // handed to the role: Inside.File
+	Last  bool       // the role does something last when the parent has died: Inside.AtEnd. No signal ends the box before that.
 }
 
 // UML is a kernel of its own: User Mode Linux, which runs as an ordinary process inside the box.

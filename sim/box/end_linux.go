@@ -1,11 +1,6 @@
 package box
 
-import (
-	"fmt"
-	"sync"
-
-	"golang.org/x/sys/unix"
-)
+import "sync"
 
 // endings are what a box does last.
 var endings ending
@@ -26,14 +21,10 @@ func (e *ending) run() {
 	})
 }
 
-// AtEnd lets the box do something last when its parent has died, however suddenly: to remove a file of the parent's, for one. The box
-// gives up the signal that would otherwise end it at that moment, and ends by the lifeline alone. What is done must be short.
-func (in *Inside) AtEnd(f func()) error {
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("giving up PDEATHSIG: %w", err)
-	}
+// AtEnd lets the box do something last when its parent has died, however suddenly: to remove a file of the parent's, for one. What is
+// done must be short. A box without Config.Last is killed before it comes to that.
+func (in *Inside) AtEnd(f func()) {
 	endings.mu.Lock()
 	defer endings.mu.Unlock()
 	endings.list = append(endings.list, f)
-	return nil
 }

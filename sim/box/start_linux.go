@@ -124,6 +124,9 @@ func start(ctx context.Context, c Config) (*Box, error) {
 func command(c Config, lifeline, control *os.File, stderr *tail) *exec.Cmd {
 	flags := unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET
 	attr := &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL, Setsid: true}
+	if c.Last {
+		attr.Pdeathsig = 0
+	}
 	if c.User == Own {
 		flags |= unix.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}

@@ -58,9 +58,7 @@ func (a *shellAgent) open(_ context.Context, r *box.Request) error {
 		return err
 	}
 	if q.Remove != "" {
-		if err := a.in.AtEnd(func() { os.Remove(q.Remove) }); err != nil {
-			return err
-		}
+		a.in.AtEnd(func() { os.Remove(q.Remove) })
 	}
 	if err := a.in.ShowHost(); err != nil {
 		return err
@@ -169,9 +167,9 @@ func (e *Emulator) Shell(ctx context.Context, s Shell) (exit int, err error) {
 
 // startShellBox starts the box in a user namespace of its own, or, for root where there is none to be had, without.
 func startShellBox(ctx context.Context, files []*os.File) (*box.Box, error) {
-	b, err := box.Start(ctx, box.Config{Role: shellRole, User: box.Own, Files: files})
+	b, err := box.Start(ctx, box.Config{Role: shellRole, User: box.Own, Files: files, Last: true})
 	if _, missing := box.Missing(err); missing && box.Privileged() {
-		return box.Start(ctx, box.Config{Role: shellRole, User: box.Shared, Files: files})
+		return box.Start(ctx, box.Config{Role: shellRole, User: box.Shared, Files: files, Last: true})
 	}
 	return b, err
 }
