@@ -32,6 +32,9 @@ type Options struct {
 	Before func(n *Node, in string, p *packet.Packet)
 	// After is called just after, with the packet as it came and as it is now. Node.Bytes has its bytes.
 	After func(n *Node, in string, was, is *packet.Packet, d *datapath.Disposition)
+	// Together says whether two processors take up two datagrams of one socket that reach a node in one instant, so that both meet
+	// its rules before either's connection is confirmed; nil: one after the other.
+	Together func(n *Node, in string, p *packet.Packet) bool
 	// Entry says which node a packet from a machine outside comes to; nil, or a nil answer: the node that has the destination,
 	// else the first.
 	Entry func(p *packet.Packet) *Node
@@ -265,6 +268,9 @@ func (f *Fabric) round() {
 	slices.SortFunc(f.batch, (*item).compare)
 	for i, it := range f.batch {
 		f.batch[i] = nil
+		if i+1 < len(f.batch) {
+			f.beside(it, f.batch[i+1])
+		}
 		f.perform(it)
 	}
 	f.barrier()

@@ -19,6 +19,8 @@ type Node struct {
 	own  *Host
 
 	p, was packet.Packet // the packet being walked, and as it came
+	next   *item         // what is walked together with it; nil for nothing
+	pair   pair          // and what became of that
 	lay    layout
 	pkt    *stack.PacketBuffer
 	said   *stack.PacketBuffer // the node's answer to it
@@ -238,12 +240,7 @@ func (n *Node) run(it *item) {
 	n.was = n.p
 	f.stats.Walked++
 	n.dp.Advance(f.now)
-	var d datapath.Disposition
-	if it.in == "" {
-		d = n.dp.Send(f.now, &n.p)
-	} else {
-		d = n.dp.Receive(f.now, it.in, &n.p)
-	}
+	d := n.pass(it)
 	switch d.Fate {
 	case datapath.Forwarded, datapath.Delivered:
 		b, _ := it.pkt.Data().PullUp(n.lay.visible(n.p.Proto))
