@@ -1,8 +1,6 @@
 package netstack
 
 import (
-	"bytes"
-	"io"
 	"net/netip"
 	"slices"
 	"time"
@@ -28,9 +26,6 @@ type Server struct {
 	Backlog        int  // connections that wait to be accepted; 0: 4096 (net.core.somaxconn)
 	Connections    int  // open at a time; later ones are reset; 0: any number
 
-	// Answer, when set, makes the replies from the bytes of requests: of a datagram, or of what has come of a TCP stream so far, of
-	// which it says how much was a request; 0 when it needs more. A nil reply is none.
-	Answer func(now time.Duration, proto packet.Protocol, client netip.AddrPort, got []byte) (reply []byte, used int)
 	// Served is called when a reply has been handed to the stack.
 	Served func(now time.Duration, client netip.AddrPort, waited, took time.Duration)
 
@@ -57,7 +52,6 @@ type request struct {
 	from  *session
 	to    netip.AddrPort // UDP: where the reply goes
 	reply int
-	bytes []byte // the reply, when it has content
 	since time.Duration
 	flow  int64
 }
@@ -82,10 +76,9 @@ type session struct {
 	proto    packet.Protocol
 	remote   netip.AddrPort
 	fl       *flow
-	got      int    // bytes of the request that is coming in
-	send     int    // bytes of replies still to be written
-	in, out  []byte // of streams with content: read and not yet a request, to be written
-	owed     int    // requests taken and not yet answered
+	got      int // bytes of the request that is coming in
+	send     int // bytes of replies still to be written
+	owed     int // requests taken and not yet answered
 	finished bool
 	closed   bool
 }
@@ -200,15 +193,9 @@ func (c *session) ready() {
 		return
 	}
 	c.write()
-	var err tcpip.Error
-	if c.server.Answer != nil {
-		err = c.readContent()
-	} else {
-		var n int
-		n, err = c.host.f.drain(c.s.ep)
-		c.got += n
-		for c.takeRequest() {
-		}
+	n, err := c.host.f.drain(c.s.ep)
+	c.got += n
+	for c.takeRequest() {
 	}
 	if c.closed {
 		return
@@ -221,37 +208,6 @@ func (c *session) ready() {
 		c.finished = true
 		c.maybeClose()
 	}
-}
-
-// maxRequest is how many bytes a server gathers for one request before it gives the connection up.
-const maxRequest = 1 << 20
-
-// readContent gathers bytes for Server.Answer.
-func (c *session) readContent() tcpip.Error {
-	f := c.host.f
-	var in bytes.Buffer
-	var end tcpip.Error
-	for end == nil {
-		if _, err := c.s.ep.Read(&in, tcpip.ReadOptions{}); err != nil {
-			end = err
-		}
-	}
-	c.in = append(c.in, in.Bytes()...)
-	for len(c.in) > 0 && !c.closed {
-		reply, used := c.server.Answer(f.now, packet.TCP, c.remote, c.in)
-		if used <= 0 {
-			break
-		}
-		c.in = c.in[min(used, len(c.in)):]
-		c.server.take(request{from: c, bytes: reply, since: f.now, flow: c.s.flow})
-	}
-	if len(c.in) > maxRequest {
-		return &tcpip.ErrMessageTooLong{}
-	}
-	if _, empty := end.(*tcpip.ErrWouldBlock); empty {
-		return nil
-	}
-	return end
 }
 
 // takeRequest takes one request out of the bytes that came, if it is whole.
@@ -277,17 +233,6 @@ func (c *session) takeRequest() bool {
 }
 
 func (c *session) write() {
-	for len(c.out) > 0 && !c.closed {
-		n, err := c.s.ep.Write(bytes.NewReader(c.out), tcpip.WriteOptions{})
-		c.out = c.out[n:]
-		if _, full := err.(*tcpip.ErrWouldBlock); full {
-			return
-		}
-		if err != nil {
-			c.close()
-			return
-		}
-	}
 	for c.send > 0 && !c.closed {
 		n, err := c.s.ep.Write(c.host.f.payload(min(c.send, len(filler))), tcpip.WriteOptions{})
 		c.send -= int(n)
@@ -303,7 +248,7 @@ func (c *session) write() {
 }
 
 func (c *session) maybeClose() {
-	if c.finished && c.owed == 0 && c.send == 0 && len(c.out) == 0 {
+	if c.finished && c.owed == 0 && c.send == 0 {
 		c.close()
 	}
 }
@@ -329,14 +274,8 @@ func (c *session) reset() {
 // datagrams takes each datagram for a request.
 func (c *session) datagrams() {
 	f := c.host.f
-	var content bytes.Buffer
-	var in io.Writer = &f.read
-	if c.server.Answer != nil {
-		in = &content
-	}
 	for {
-		content.Reset()
-		r, err := c.s.ep.Read(in, tcpip.ReadOptions{NeedRemoteAddr: true})
+		r, err := c.s.ep.Read(&f.read, tcpip.ReadOptions{NeedRemoteAddr: true})
 		if err != nil {
 			if _, empty := err.(*tcpip.ErrWouldBlock); empty {
 				return
@@ -360,13 +299,7 @@ func (c *session) datagrams() {
 				reply = fl.asked[0].reply
 			}
 		}
-		q := request{from: c, to: from, reply: reply, since: f.now, flow: flow}
-		if c.server.Answer != nil {
-			if q.bytes, _ = c.server.Answer(f.now, packet.UDP, from, content.Bytes()); q.bytes == nil {
-				continue
-			}
-		}
-		c.server.take(q)
+		c.server.take(request{from: c, to: from, reply: reply, since: f.now, flow: flow})
 	}
 }
 
@@ -427,16 +360,11 @@ func (s *Server) reply(r request, took time.Duration) {
 	if c.proto == packet.UDP {
 		if !s.Silent {
 			to := toFull(r.to)
-			content := f.payload(min(r.reply, len(filler)))
-			if s.Answer != nil {
-				content = bytes.NewReader(r.bytes)
-			}
-			_, _ = c.s.ep.Write(content, tcpip.WriteOptions{To: &to})
+			_, _ = c.s.ep.Write(f.payload(min(r.reply, len(filler))), tcpip.WriteOptions{To: &to})
 		}
 	} else if !c.closed {
 		if !s.Silent {
 			c.send += r.reply
-			c.out = append(c.out, r.bytes...)
 		}
 		c.write()
 	}
