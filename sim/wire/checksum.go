@@ -48,6 +48,9 @@ func Checksums(b []byte) []error {
 	if end > len(b) || transport > end {
 		return bad
 	}
+	if v6 := b[0]>>4 == 6; v6 && proto == packet.ICMP || !v6 && proto == packet.ICMPv6 {
+		return bad // one family's ICMP in the other has no sum that is known
+	}
 	t := b[transport:end]
 	at := map[packet.Protocol]int{packet.TCP: 16, packet.UDP: 6, packet.ICMP: 2, packet.ICMPv6: 2}[proto]
 	switch {

@@ -79,8 +79,6 @@ func (e *Encoder) check(p *packet.Packet) error {
 		return &ViewError{Why: fmt.Sprintf("addresses %q and %q", p.Src, p.Dst)}
 	case src != dst:
 		return &ViewError{Why: fmt.Sprintf("%s and %s are of two families", p.Src.Addr(), p.Dst.Addr())}
-	case p.Proto == packet.ICMP && src != packet.IPv4, p.Proto == packet.ICMPv6 && src != packet.IPv6:
-		return &ViewError{Why: fmt.Sprintf("protocol %s in %s", p.Proto, src)}
 	case p.FragmentOffset >= 1<<13:
 		return &ViewError{Why: fmt.Sprintf("fragment offset %d", p.FragmentOffset)}
 	}
@@ -112,12 +110,19 @@ func room(p *packet.Packet) int {
 // PayloadBytes is how many bytes of a packet's length are behind its transport header, as Append writes it.
 func PayloadBytes(p *packet.Packet) int { return max(0, room(p)-transportBytes(p)) }
 
-// transportBytes is the length of the transport header.
-func transportBytes(p *packet.Packet) int {
-	if p.IsLaterFragment() {
+// transportOf is the protocol of the header that follows the IP header; 0 where there is none that rules look into, as for a later
+// fragment or for one family's ICMP in the other.
+func transportOf(p *packet.Packet) packet.Protocol {
+	v6 := p.Family() == packet.IPv6
+	if p.IsLaterFragment() || p.Proto == packet.ICMP && v6 || p.Proto == packet.ICMPv6 && !v6 {
 		return 0
 	}
-	switch p.Proto {
+	return p.Proto
+}
+
+// transportBytes is the length of the transport header.
+func transportBytes(p *packet.Packet) int {
+	switch transportOf(p) {
 	case packet.TCP:
 		return 20 + tcpOptionBytes(p)
 	case packet.UDP, packet.ICMP, packet.ICMPv6:
@@ -185,11 +190,10 @@ func (e *Encoder) network(p *packet.Packet, u Unseen) gopacket.NetworkLayer {
 
 // transport stacks the transport header and what follows it.
 func (e *Encoder) transport(p *packet.Packet, u Unseen, network gopacket.NetworkLayer) error {
-	if p.IsLaterFragment() {
+	switch transportOf(p) {
+	case 0:
 		e.payload(room(p))
 		return nil
-	}
-	switch p.Proto {
 	case packet.TCP:
 		e.tcpHeader(p, u)
 		_ = e.tcp.SetNetworkLayerForChecksum(network)

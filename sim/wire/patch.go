@@ -34,14 +34,14 @@ func Patch(dst, ip []byte, from, to *packet.Packet) ([]byte, error) {
 	} else {
 		b[1], b[8] = to.TOS, to.TTL
 	}
-	if !to.IsLaterFragment() {
+	if transportOf(to) != 0 {
 		patchTransport(b[transport:], from, to)
 	}
 	now := sumsOf(b, transport, v6)
 	if !v6 {
 		adjust(b[10:], old.header, now.header)
 	}
-	if to.IsLaterFragment() {
+	if transportOf(to) == 0 {
 		return dst, nil
 	}
 	t := b[transport:]
