@@ -48,7 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 			return a.close(p, err)
 		},
 	}
-	c.Flags().StringVar(&world, "world", "replay", "world the flows run in: "+strings.Join(run.Worlds(), ", "))
+	c.Flags().StringVar(&world, "world", "", "world the flows run in: "+strings.Join(run.Worlds(), ", ")+" (default: the one that the scenario names, else replay)")
 	f.add(c)
 	captureFlags(c, &captured)
 	return c

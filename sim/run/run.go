@@ -25,7 +25,7 @@ import (
 
 // ScenarioOptions say how a scenario is run, beside what it says itself.
 type ScenarioOptions struct {
-	World    string                  // of Worlds; "" for the replay world
+	World    string                  // of Worlds; "" for the one that the scenario names, else replay
 	Seed     *uint64                 // in place of the scenario's
 	Progress func(done, total int64) // told now and then; nil for nobody
 	Only     Only                    // part of the traffic
@@ -45,6 +45,9 @@ func Worlds() []string { return []string{WorldReplay, WorldNetstack} }
 func Scenario(ctx context.Context, sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*report.Report, error) {
 	if o.World != "" && !slices.Contains(Worlds(), o.World) {
 		return nil, &UnknownError{What: "world", Name: o.World, Nearest: Worlds()}
+	}
+	if o.World == "" {
+		o.World = sc.Metadata.World
 	}
 	e, err := prepare(sc, files, o)
 	if err != nil {
@@ -332,8 +335,8 @@ func (e *engine) report() (*report.Report, error) {
 		out := convert(res)
 		out.Line = c.At.Line
 		out.Reproduce = fmt.Sprintf("svclab run %s --seed %d", path.Base(e.scenario.File), e.seed)
-		if e.options.World != "" && e.options.World != WorldReplay {
-			out.Reproduce += " --world " + e.options.World
+		if w := e.world.name(); w != WorldReplay && w != e.scenario.Metadata.World || w == WorldReplay && e.scenario.Metadata.World == WorldNetstack {
+			out.Reproduce += " --world " + w
 		}
 		if part := shownBy(c, res.Reason); part != "" && len(e.groups) > 0 && res.Verdict == check.Fail {
 			out.Reproduce += " --only " + part

@@ -48,6 +48,7 @@ type stackFlow struct {
 	flow           *traffic.Flow
 	path           *report.Path // of a flow that is followed
 	what           string       // that the path calls it
+	together       bool         // two processors take up its first two packets at once
 	watched        func() []string
 	known          bool // the first packet has walked
 	drew           bool
@@ -77,7 +78,7 @@ func newStackWorld(e *engine) (*stackWorld, error) {
 	}
 	w.fabric = netstack.New(netstack.Options{
 		Root: seed.Root(e.seed), Link: w.link(netip.Addr{}, linkPods), Before: w.before, After: w.after, Entry: w.entryOf,
-		TimeWait: w.timeWait(),
+		TimeWait: w.timeWait(), Together: w.together,
 	})
 	for _, st := range e.sites {
 		n := w.fabric.AddNode(st.Host, st.Node)

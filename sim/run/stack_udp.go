@@ -210,6 +210,9 @@ func (w *stackWorld) ask(now time.Duration, q query, done func(time.Duration, []
 			if k.tcp {
 				fl.proto, proto, fl.what = packet.TCP, packet.TCP, "%s asks %s over tcp"
 			}
+			if j := i + 1; !k.tcp && j < len(q.asks) && q.src[j] == k.src && q.asks[j].Server == a.Server && q.asks[j].Transport == a.Transport {
+				fl.together = w.engine.together(q, i)
+			}
 			w.add(fl)
 			w.retire(fl)
 			m, err := host.OpenMessages(fl.number, proto, k.src, k.dst, got(k), nil)

@@ -71,6 +71,16 @@ func (w *stackWorld) before(n *netstack.Node, _ string, p *packet.Packet) {
 	}
 }
 
+// together says whether two processors take up a packet and the next of its flow at once, which is decided once for a flow.
+func (w *stackWorld) together(n *netstack.Node, _ string, p *packet.Packet) bool {
+	fl, original := w.flowOf(p)
+	if fl == nil || !original || !fl.together || n != w.nodes[fl.site] {
+		return false
+	}
+	fl.together = false
+	return true
+}
+
 // isFirst reports whether a packet may open a flow.
 func isFirst(p *packet.Packet) bool {
 	return p.Proto == packet.UDP && !p.IsLaterFragment() || p.Proto == packet.TCP && p.TCPFlags&(packet.SYN|packet.ACK) == packet.SYN

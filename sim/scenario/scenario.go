@@ -30,6 +30,7 @@ type Metadata struct {
 	Number      string `yaml:"number" doc:"the one number that the issue complained about, as the check that prints it is called"`
 	Mends       string `yaml:"mends" doc:"name of the scenario whose trouble this one mends"`
 	Release     string `yaml:"release" doc:"the Kubernetes release that mended it"`
+	World       string `yaml:"world" enum:"replay,netstack" doc:"the world it is run in when none is asked for; replay when absent"`
 	Verdict     string `yaml:"verdict" enum:"PASS,FAIL,INCONCLUSIVE" doc:"what the scenario is there to show; PASS when absent"`
 }
 
