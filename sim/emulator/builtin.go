@@ -112,7 +112,7 @@ const hesitation = 200 * time.Millisecond
 
 // serve is one connection of a Pod's.
 func (b *builtin) serve(c net.Conn, of Identity) {
-	s := &spoken{Conn: c, r: bufio.NewReaderSize(c, 32<<10), of: of}
+	s := &spoken{Conn: c, r: bufio.NewReaderSize(c, leastRelayBytes), of: of}
 	if speaksHTTP(s) {
 		b.pass.give(s)
 		return
