@@ -93,3 +93,46 @@ func TestWorldsAgree(t *testing.T) {
 		})
 	}
 }
+
+// TestKernelWorldsAgree: replay, netstack and a kernel agree on every shipped scenario that all three can run. The kernel draws for
+// itself, so that it is held against what the model says of each connection, and the numbers of each end against the worlds'
+// where chance does not decide the end.
+func TestKernelWorldsAgree(t *testing.T) {
+	needKernel(t)
+	ran := 0
+	for _, sc := range shippedScenarios(t) {
+		if manyEndpoints(sc) > 200 || slices.ContainsFunc(sc.Spec.Traffic, func(x scenario.Traffic) bool { return x.To.Name.Value != "" }) {
+			continue // TestKernelCompareShipped has the former; a kernel world has no cluster DNS
+		}
+		t.Run(sc.Metadata.Name, func(t *testing.T) {
+			for i := range sc.Spec.Traffic {
+				sc.Spec.Traffic[i].Connections = min(sc.Spec.Traffic[i].Connections, 100)
+			}
+			k := compare(t, sc, CompareOptions{Patience: 2 * time.Second})
+			agreed(t, k)
+			ran++
+			a, _ := meetings(t, sc, WorldReplay)
+			b, _ := meetings(t, sc, WorldNetstack)
+			if n, lines := apart(a, b); n > 0 {
+				t.Errorf("%d of %d connections differ between replay and netstack:\n    %s", n, len(a), strings.Join(lines, "\n    "))
+			}
+			for i := range sc.Spec.Traffic {
+				kinds := map[measure.Kind]int64{}
+				for _, m := range a {
+					if m.group == i {
+						kinds[m.c.Outcome.Kind]++
+					}
+				}
+				x := k.Traffic[i]
+				for kind, n := range map[measure.Kind]int64{measure.KindBackend: x.Answered, measure.KindRefused: x.Rejected, measure.KindTimeout: x.Dropped} {
+					if len(kinds) == 1 && len(sc.Spec.Events) == 0 && n > 0 != (kinds[kind] > 0) {
+						t.Errorf("traffic %s: %d of the kernel's connections ended as %s, %d of the worlds'", x.Name, n, kind, kinds[kind])
+					}
+				}
+			}
+		})
+	}
+	if ran < 20 && !t.Failed() {
+		t.Errorf("only %d scenarios were compared", ran)
+	}
+}
