@@ -12,6 +12,12 @@ import (
 	"github.com/svclab/svclab/sim/run"
 )
 
+// captureOptions are the flags that bound a capture.
+type captureOptions struct {
+	packets int64
+	points  []string
+}
+
 // capturing is a pcapng that -o asked for. A file appears whole or not at all.
 type capturing struct {
 	path    string // "" for standard output
@@ -22,7 +28,7 @@ type capturing struct {
 
 // takeCapture takes -o pcapng[=PATH] out of a list of outputs; nil when it is not in it. With nothing else asked for, the report goes
 // where it goes without any -o, unless the capture itself is there.
-func (a *app) takeCapture(outputs []string, about string, limit int64) (*capturing, []string, error) {
+func (a *app) takeCapture(outputs []string, about string, o captureOptions) (*capturing, []string, error) {
 	var rest []string
 	var c *capturing
 	for _, o := range outputs {
@@ -39,7 +45,7 @@ func (a *app) takeCapture(outputs []string, about string, limit int64) (*capturi
 	if c == nil {
 		return nil, outputs, nil
 	}
-	if limit < 0 {
+	if o.packets < 0 {
 		return nil, nil, &run.InputError{What: "--capture-limit", Why: "is negative"}
 	}
 	var w io.Writer = a.out
@@ -55,7 +61,7 @@ func (a *app) takeCapture(outputs []string, about string, limit int64) (*capturi
 	}
 	c.out = bufio.NewWriterSize(w, 64<<10)
 	var err error
-	c.capture, err = run.NewCapture(c.out, about, limit)
+	c.capture, err = run.NewCapture(c.out, run.CaptureOptions{About: about, Packets: o.packets, Points: o.points})
 	return c, rest, err
 }
 
@@ -88,8 +94,9 @@ func (a *app) close(c *capturing, failed error) error {
 }
 
 // captureFlags adds what captures are bounded by.
-func captureFlags(c *cobra.Command, limit *int64) {
-	c.Flags().Int64Var(limit, "capture-limit", run.DefaultCapturePackets, "packets that -o pcapng holds; each is seen at several points")
-	o := c.Flags().Lookup("output")
-	o.Usage = strings.Replace(o.Usage, ", with =PATH", ", pcapng, with =PATH", 1)
+func captureFlags(c *cobra.Command, o *captureOptions) {
+	c.Flags().Int64Var(&o.packets, "capture-limit", run.DefaultCapturePackets, "packets that -o pcapng holds; each is seen at several points")
+	c.Flags().StringSliceVar(&o.points, "capture-at", nil, "points that -o pcapng holds: hooks, interfaces, socket; PREROUTING,eth0 (default: all that are passed)")
+	f := c.Flags().Lookup("output")
+	f.Usage = strings.Replace(f.Usage, ", with =PATH", ", pcapng, with =PATH", 1)
 }

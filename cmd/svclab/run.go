@@ -23,7 +23,7 @@ import (
 func (a *app) runCommand() *cobra.Command {
 	var world string
 	var f runFlags
-	var captured int64
+	var captured captureOptions
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a scenario with its checks",

@@ -19,7 +19,7 @@ type traceFlags struct {
 	outputs                []string
 	seed                   uint64
 	limit                  int
-	captured               int64
+	captured               captureOptions
 }
 
 func (a *app) traceCommand() *cobra.Command {

@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,16 +36,46 @@ type Capture struct {
 	id     uint64
 	kept   int64
 	left   map[string]int64 // packets beyond the limit, by node
+	only   map[string]bool  // points that are captured, in lower case: true once one was passed; nil for all
+	passed map[string]bool  // points that were passed and are not in only
 	err    error
 }
 
-// NewCapture begins a capture of as many packets, 0 for DefaultCapturePackets; about is a comment on the whole.
-func NewCapture(w io.Writer, about string, limit int64) (*Capture, error) {
-	if limit <= 0 {
-		limit = DefaultCapturePackets
+// CaptureOptions say what a capture holds.
+type CaptureOptions struct {
+	About   string   // a comment on the whole
+	Packets int64    // 0 for DefaultCapturePackets
+	Points  []string // names of hooks and interfaces, in any case, and "socket"; none for all
+}
+
+// NewCapture begins a capture.
+func NewCapture(w io.Writer, o CaptureOptions) (*Capture, error) {
+	if o.Packets <= 0 {
+		o.Packets = DefaultCapturePackets
 	}
-	out, err := wire.NewWriter(w, wire.Section{Application: "svclab", Comment: about})
-	return &Capture{out: out, limit: limit, points: map[string]int{}, flows: flowTable{}, left: map[string]int64{}}, err
+	out, err := wire.NewWriter(w, wire.Section{Application: "svclab", Comment: o.About})
+	c := &Capture{out: out, limit: o.Packets, points: map[string]int{}, flows: flowTable{}, left: map[string]int64{}}
+	if len(o.Points) > 0 {
+		c.only, c.passed = map[string]bool{}, map[string]bool{}
+	}
+	for _, p := range o.Points {
+		c.only[strings.ToLower(p)] = false
+	}
+	return c, err
+}
+
+// takes reports whether a point is captured.
+func (c *Capture) takes(point string) bool {
+	if c.only == nil {
+		return true
+	}
+	k := strings.ToLower(point)
+	if _, ok := c.only[k]; ok {
+		c.only[k] = true
+		return true
+	}
+	c.passed[point] = true
+	return false
 }
 
 // Tap is for a node to be captured at.
@@ -69,19 +100,21 @@ func (c *Capture) Err() error { return c.err }
 // Packets is how many packets the capture holds; each may be in it several times.
 func (c *Capture) Packets() int64 { return c.kept }
 
-// Warnings tell what was left out.
-func (c *Capture) Warnings() []string {
-	var all int64
+// Warnings tell what was left out, and which points were asked for and never passed.
+func (c *Capture) Warnings() (out []string) {
 	var nodes []string
-	for n, count := range c.left {
-		all += count
-		nodes = append(nodes, fmt.Sprintf("%s %d", n, count))
+	for _, n := range slices.Sorted(maps.Keys(c.left)) {
+		nodes = append(nodes, fmt.Sprintf("%s %d", n, c.left[n]))
 	}
-	if all == 0 {
-		return nil
+	if len(nodes) > 0 {
+		out = append(out, fmt.Sprintf("the capture holds the first %d packets; left out of it: %s (--capture-limit takes more)", c.kept, strings.Join(nodes, ", ")))
 	}
-	slices.Sort(nodes)
-	return []string{fmt.Sprintf("the capture holds the first %d packets; left out of it: %s (--capture-limit takes more)", c.kept, strings.Join(nodes, ", "))}
+	for _, p := range slices.Sorted(maps.Keys(c.only)) {
+		if !c.only[p] {
+			out = append(out, fmt.Sprintf("the capture has no packet at %q; packets passed %s", p, strings.Join(slices.Sorted(maps.Keys(c.passed)), ", ")))
+		}
+	}
+	return out
 }
 
 // walked writes one packet at every point it passed; without a trace, or beyond the limit, it counts it.
@@ -149,7 +182,7 @@ type filling struct {
 
 // write writes a packet at one point of a node.
 func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet, fill filling, text string, way wire.Direction) {
-	if c.err != nil {
+	if c.err != nil || !c.takes(point) {
 		return
 	}
 	name := node + " " + point

@@ -24,7 +24,7 @@ import (
 func captured(t *testing.T, sc *scenario.Scenario, packets int64) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	c, err := NewCapture(&out, sc.Metadata.Name, packets)
+	c, err := NewCapture(&out, CaptureOptions{About: sc.Metadata.Name, Packets: packets})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestWalkCapture(t *testing.T) {
 	s := nginx(t)
 	var got []report.Passed
 	var hooks bytes.Buffer
-	c, err := NewCapture(&hooks, "", 0)
+	c, err := NewCapture(&hooks, CaptureOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

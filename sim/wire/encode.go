@@ -210,18 +210,13 @@ func (e *Encoder) transport(p *packet.Packet, u Unseen, network gopacket.Network
 		e.stack = append(e.stack, &e.sctp, gopacket.Payload(e.chunk(p.SCTPChunk, room(p)-12)))
 		return nil
 	case packet.ICMP:
-		e.icmp4 = layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(p.ICMPType, p.ICMPCode)}
-		if !p.IsICMPError() {
-			e.icmp4.Id = p.Src.Port()
-		}
+		e.icmp4 = layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(p.ICMPType, p.ICMPCode), Id: p.Src.Port()}
 		e.stack = append(e.stack, &e.icmp4)
 	case packet.ICMPv6:
 		e.icmp6 = layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(p.ICMPType, p.ICMPCode)}
 		_ = e.icmp6.SetNetworkLayerForChecksum(network)
 		rest := make([]byte, 4)
-		if !p.IsICMPError() {
-			binary.BigEndian.PutUint16(rest, p.Src.Port())
-		}
+		binary.BigEndian.PutUint16(rest, p.Src.Port())
 		e.stack = append(e.stack, &e.icmp6, gopacket.Payload(rest))
 	}
 	if p.IsICMPError() && p.Quoted.IsValid() {

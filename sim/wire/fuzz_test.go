@@ -68,7 +68,8 @@ func FuzzReader(f *testing.F) {
 				}
 			}
 		}
-		if cap(r.block) > MaxBlockBytes || len(r.interfaces) > MaxInterfaces {
+		if cap(r.block) > MaxBlockBytes+16 || // and the head of a record
+			len(r.interfaces) > MaxInterfaces {
 			t.Fatalf("a block of %d, %d interfaces", cap(r.block), len(r.interfaces))
 		}
 		if first == nil {
