@@ -3,7 +3,6 @@ package datapath
 import (
 	"time"
 
-	"github.com/svclab/svclab/datapath/netfilter"
 	"github.com/svclab/svclab/datapath/packet"
 )
 
@@ -34,13 +33,8 @@ func (n *Node) interleave() {
 	n.between = nil
 	walk, taken := n.walk, n.taken
 	n.walk.Trace = nil
-	if t := n.tap; t != nil {
-		trace, on := t.trace, t.on
-		t.trace = netfilter.Trace{}
-		other()
-		t.trace, t.on = trace, on
-	} else {
-		other()
-	}
+	back := n.tap.aside()
+	other()
+	back()
 	n.walk, n.taken = walk, taken
 }

@@ -17,6 +17,7 @@ type Tap struct {
 	Walked func(now time.Duration, t *netfilter.Trace, p *packet.Packet, d *Disposition)
 
 	trace netfilter.Trace
+	outer *netfilter.Trace // of whoever else follows the walk
 	on    bool
 }
 
@@ -24,10 +25,10 @@ type Tap struct {
 func (n *Node) SetTap(t *Tap) { n.tap = t }
 
 func (t *Tap) begin(w *netfilter.Walk) {
-	t.on = w.Trace == nil && w.Journal == nil && (t.Wants == nil || t.Wants())
+	t.on = w.Journal == nil && (t.Wants == nil || t.Wants())
 	if t.on {
 		t.trace.Steps, t.trace.Visits = t.trace.Steps[:0], t.trace.Visits[:0]
-		w.Trace = &t.trace
+		t.outer, w.Trace = w.Trace, &t.trace
 	}
 }
 
@@ -35,9 +36,21 @@ func (t *Tap) end(w *netfilter.Walk, p *packet.Packet, d *Disposition) {
 	if w.Journal != nil {
 		return
 	}
-	trace := w.Trace
+	var trace *netfilter.Trace
 	if t.on {
-		t.on, w.Trace = false, nil
+		trace, w.Trace = &t.trace, t.outer
+		t.on, t.outer = false, nil
+		w.Trace.Append(trace)
 	}
 	t.Walked(w.Now, trace, p, d)
+}
+
+// aside lets another packet be walked in the middle of a walk; what it returns takes that up again.
+func (t *Tap) aside() (back func()) {
+	if t == nil {
+		return func() {}
+	}
+	trace, outer, on := t.trace, t.outer, t.on
+	t.trace, t.outer, t.on = netfilter.Trace{}, nil, false
+	return func() { t.trace, t.outer, t.on = trace, outer, on }
 }

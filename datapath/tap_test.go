@@ -59,7 +59,14 @@ COMMIT
 		}
 		n.Receive(time.Second, "eth0", &p)
 	}
+	var beside netfilter.Trace
+	beside.Add(netfilter.Step{Result: "of an earlier packet"})
+	n.SetTrace(&beside)
 	send(1000)
+	n.SetTrace(nil)
+	if len(beside.Visits) != 3 || beside.Visits[0].Step != 1 || beside.Of(0)[0].Kind != netfilter.StepConntrack {
+		t.Errorf("a trace beside the tap: %+v", beside)
+	}
 	if want := []netfilter.Hook{netfilter.PreRouting, netfilter.Forward, netfilter.PostRouting}; !slices.Equal(hooks, want) {
 		t.Fatalf("hooks %v, want %v", hooks, want)
 	}
@@ -70,7 +77,14 @@ COMMIT
 	if client := netip.MustParseAddrPort("203.0.113.7:1000"); src[0] != client || src[2] != client {
 		t.Errorf("sources %v: masqueraded before POSTROUTING", src)
 	}
+	var other netfilter.Trace
+	other.Add(netfilter.Step{Result: "of an earlier packet"})
+	n.SetTrace(&other)
 	n.Undo(func() { send(1001) })
+	n.SetTrace(nil)
+	if len(other.Visits) != 3 || other.Visits[0].Step != 1 {
+		t.Errorf("another trace beside the tap: %+v", other.Visits)
+	}
 	if told != 1 {
 		t.Errorf("told of %d packets, one of which was taken back", told)
 	}

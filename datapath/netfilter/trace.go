@@ -77,3 +77,15 @@ func (t *Trace) Add(s Step) {
 		t.Steps = append(t.Steps, s)
 	}
 }
+
+// Append appends what another trace holds; on a nil Trace it does nothing.
+func (t *Trace) Append(other *Trace) {
+	if t == nil {
+		return
+	}
+	for _, v := range other.Visits {
+		v.Step += len(t.Steps)
+		t.Visits = append(t.Visits, v)
+	}
+	t.Steps = append(t.Steps, other.Steps...)
+}
