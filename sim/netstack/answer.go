@@ -99,7 +99,7 @@ func finish(b []byte, a *packet.Packet) {
 func (n *Node) send(it *item, a *packet.Packet) {
 	n.f.dropPacket(it)
 	it.pkt, n.said = n.said, nil
-	it.largest = 0
+	it.largest, it.icmp = 0, a.Proto != packet.TCP
 	n.f.stats.Answers++
 	n.leave(it, a)
 }

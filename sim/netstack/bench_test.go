@@ -77,7 +77,7 @@ func cpu() time.Duration {
 
 // world is a universe with its load: through the model by way of the Service, or without a model straight to the backends.
 func world(b *testing.B, passThrough bool) *load {
-	u := build(b, shape{passThrough: passThrough, Options: Options{TimeWait: time.Millisecond, Link: Link{Delay: 50 * time.Microsecond}}})
+	u := build(b, shape{passThrough: passThrough, Options: Options{TimeWait: time.Millisecond, Link: Link{Delay: 100 * ms}}})
 	l := &load{u: u, to: []netip.AddrPort{u.web()}}
 	if passThrough {
 		l.to = nil

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -15,8 +16,8 @@ const epoch = 1000 * time.Second
 // run on the pump, one after the other, by expiry and then in the order in which they were set. Processors of gVisor's TCP
 // set and stop timers concurrently, hence the lock.
 type virtualClock struct {
-	mu    sync.Mutex
-	now   time.Duration
+	now   atomic.Int64 // virtual time in nanoseconds
+	mu    sync.Mutex   // guards the rest
 	heap  []*timer
 	count uint64
 }
@@ -32,16 +33,12 @@ type timer struct {
 
 // Now is the wall time of the stacks: virtual time since the beginning of 1970.
 func (c *virtualClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Unix(0, 0).Add(epoch + c.now)
+	return time.Unix(0, 0).Add(epoch + c.time())
 }
 
 // NowMonotonic is virtual time, shifted by epoch.
 func (c *virtualClock) NowMonotonic() tcpip.MonotonicTime {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return tcpip.MonotonicTime{}.Add(epoch + c.now)
+	return tcpip.MonotonicTime{}.Add(epoch + c.time())
 }
 
 // AfterFunc sets a timer.
@@ -71,7 +68,7 @@ func (t *timer) Reset(d time.Duration) {
 		c.remove(t)
 	}
 	c.count++
-	t.at, t.order = c.now+max(d, 0), c.count
+	t.at, t.order = c.time()+max(d, 0), c.count
 	c.heap = append(c.heap, t)
 	t.where = len(c.heap)
 	c.up(len(c.heap) - 1)
@@ -91,7 +88,7 @@ func (c *virtualClock) next() (time.Duration, bool) {
 func (c *virtualClock) take() *timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.heap) == 0 || c.heap[0].at > c.now {
+	if len(c.heap) == 0 || c.heap[0].at > c.time() {
 		return nil
 	}
 	t := c.heap[0]
@@ -99,11 +96,9 @@ func (c *virtualClock) take() *timer {
 	return t
 }
 
-func (c *virtualClock) set(now time.Duration) {
-	c.mu.Lock()
-	c.now = now
-	c.mu.Unlock()
-}
+func (c *virtualClock) set(now time.Duration) { c.now.Store(int64(now)) }
+
+func (c *virtualClock) time() time.Duration { return time.Duration(c.now.Load()) }
 
 func (c *virtualClock) less(i, j int) bool {
 	a, b := c.heap[i], c.heap[j]

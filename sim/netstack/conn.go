@@ -91,6 +91,7 @@ func (h *Host) Open(o Open, done func(now time.Duration, r replay.Result, c *Con
 		return err
 	}
 	c := &Conn{host: h, o: o, opened: done, fl: &flow{number: o.Flow}}
+	c.fl.told = c.unreachable
 	tries := 1
 	if o.Src.Port() == 0 {
 		tries = ephemerals
@@ -428,7 +429,7 @@ func (c *Conn) Close() {
 	if c.state == over {
 		return
 	}
-	c.state, c.now, c.next, c.ended = over, exchange{}, nil, nil
+	c.state, c.now, c.next, c.ended, c.fl.told = over, exchange{}, nil, nil, nil
 	c.stopWaiting()
 	c.s.ignore()
 	c.s.ep.Close()

@@ -1,12 +1,25 @@
 package netstack
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 
 	"github.com/svclab/svclab/datapath/packet"
+)
+
+// What sockets are told, in the words of the C library.
+var (
+	ErrRefused            = errors.New("connection refused")
+	ErrReset              = errors.New("connection reset by peer")
+	ErrHostUnreachable    = errors.New("no route to host")
+	ErrNetworkUnreachable = errors.New("network is unreachable")
+	ErrTimedOut           = errors.New("connection timed out")
+	ErrInUse              = errors.New("address already in use")
+	ErrNotAvailable       = errors.New("cannot assign requested address")
+	ErrNoProtocol         = errors.New("protocol not available")
 )
 
 // UnsupportedError says that the stacks do not speak something: SCTP, for one. It is an answer, not a fault of the input.

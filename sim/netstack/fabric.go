@@ -131,7 +131,8 @@ type item struct {
 	node     *Node  // arrives at this node, by interface in
 	in       string //
 	hops     uint8
-	largest  int // fragment that it came in, in bytes; 0 when it came whole
+	icmp     bool // an ICMP error
+	largest  int  // fragment that it came in, in bytes; 0 when it came whole
 }
 
 func (a *item) compare(b *item) int {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/sim/replay"
 )
 
 // flow is one connection as the Fabric knows it: the number that orders its packets, whatever addresses they bear on the way.
@@ -13,7 +14,8 @@ type flow struct {
 	keys     [4]uint64 // of the tuples under which stacks send its packets
 	endpoint netip.AddrPort
 	seen     netip.AddrPort
-	asked    []sizes // what requests on the way say, the oldest first
+	told     func(replay.Result) // hears ICMP errors about the opener's packets; nil when nobody does
+	asked    []sizes             // what requests on the way say, the oldest first
 }
 
 // flows finds flows by the tuple that a stack sends with: the opener's own, and the reverse of what arrived at the other end.
@@ -35,10 +37,13 @@ const unnumbered = 1 << 62
 
 // keyOf is a hash of a tuple, the same in every run.
 func keyOf(proto packet.Protocol, src, dst netip.AddrPort) uint64 {
-	a, b := src.Addr().As16(), dst.Addr().As16()
 	h := uint64(proto)<<32 | uint64(src.Port())<<16 | uint64(dst.Port())
-	h = scramble(h)
-	h = scramble(h ^ binary.BigEndian.Uint64(a[:8]))
+	if src.Addr().Is4() {
+		a, b := src.Addr().As4(), dst.Addr().As4()
+		return scramble(scramble(h) ^ uint64(binary.BigEndian.Uint32(a[:]))<<32 ^ uint64(binary.BigEndian.Uint32(b[:])))
+	}
+	a, b := src.Addr().As16(), dst.Addr().As16()
+	h = scramble(scramble(h) ^ binary.BigEndian.Uint64(a[:8]))
 	h = scramble(h ^ binary.BigEndian.Uint64(a[8:]))
 	h = scramble(h ^ binary.BigEndian.Uint64(b[:8]))
 	return scramble(h ^ binary.BigEndian.Uint64(b[8:]))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -83,25 +82,25 @@ func (f *Fabric) Do(do func()) {
 	}
 }
 
-// errno gives socket errors the names that programs look for.
+// errno gives a stack's errors the names that programs look for.
 func errno(err tcpip.Error) error {
 	switch err.(type) {
 	case *tcpip.ErrConnectionRefused:
-		return syscall.ECONNREFUSED
+		return ErrRefused
 	case *tcpip.ErrConnectionReset, *tcpip.ErrConnectionAborted:
-		return syscall.ECONNRESET
+		return ErrReset
 	case *tcpip.ErrHostUnreachable, *tcpip.ErrHostDown:
-		return syscall.EHOSTUNREACH
+		return ErrHostUnreachable
 	case *tcpip.ErrNetworkUnreachable, *tcpip.ErrNoNet:
-		return syscall.ENETUNREACH
+		return ErrNetworkUnreachable
 	case *tcpip.ErrTimeout:
-		return syscall.ETIMEDOUT
+		return ErrTimedOut
 	case *tcpip.ErrPortInUse:
-		return syscall.EADDRINUSE
+		return ErrInUse
 	case *tcpip.ErrBadLocalAddress:
-		return syscall.EADDRNOTAVAIL
+		return ErrNotAvailable
 	case *tcpip.ErrUnknownProtocolOption:
-		return syscall.ENOPROTOOPT
+		return ErrNoProtocol
 	}
 	return &SocketError{Reason: err.String()}
 }
@@ -115,7 +114,8 @@ func opError(op string, proto packet.Protocol, to netip.AddrPort, err error) err
 }
 
 // DialContext opens a connection from a host of a live Fabric, for any goroutine. Its errors are net.OpErrors around the
-// context's error or a syscall.Errno: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT; UnsupportedError for SCTP.
+// context's error or one of this package's: ErrRefused, ErrHostUnreachable, ErrNetworkUnreachable, ErrTimedOut; UnsupportedError
+// for SCTP.
 func (h *Host) DialContext(ctx context.Context, proto packet.Protocol, to netip.AddrPort) (net.Conn, error) {
 	number, err := transportOf(proto)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +48,7 @@ func TestLiveDial(t *testing.T) {
 			}
 		}
 		_, err = u.pod.DialContext(ctx, packet.TCP, netip.AddrPortFrom(u.empty(), 80))
-		if !errors.Is(err, syscall.ECONNREFUSED) {
+		if !errors.Is(err, ErrRefused) {
 			t.Errorf("no endpoints: %v, want connection refused", err)
 		}
 		if _, err := u.pod.DialContext(ctx, packet.SCTP, u.web()); err == nil {

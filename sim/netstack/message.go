@@ -313,9 +313,9 @@ func (h *Host) OpenMessages(flow int64, proto packet.Protocol, src, dst netip.Ad
 }
 
 // number makes the socket's packets from now on those of a flow.
-func (m *Messages) number(flow int64) {
-	m.s.flow = flow
-	fl := newFlow(flow)
+func (m *Messages) number(n int64) {
+	m.s.flow = n
+	fl := &flow{number: n, told: m.heard}
 	m.host.f.flows.add(fl, keyOf(m.proto, m.src, m.dst))
 	m.host.f.flows.retire(fl)
 }
@@ -410,4 +410,13 @@ func (m *Messages) fail(r replay.Result) {
 	}
 }
 
-func newFlow(number int64) *flow { return &flow{number: number} }
+// heard is what an ICMP error says that the socket itself passes over.
+func (m *Messages) heard(r replay.Result) {
+	switch {
+	case m.closed:
+	case m.proto == packet.TCP && !m.up:
+		m.fail(r)
+	case m.proto == packet.UDP && m.failed != nil:
+		m.failed(m.host.f.now, r)
+	}
+}

@@ -150,6 +150,6 @@ func (n *Node) complain(it *item, a *packet.Packet, rest uint32) {
 	}
 	b := n.quote(a, original, bears, rest)
 	f.dropPacket(it)
-	it.pkt, it.largest = packetOf(b), 0
+	it.pkt, it.largest, it.icmp = packetOf(b), 0, true
 	n.leave(it, a)
 }

@@ -365,6 +365,9 @@ func (f *Fabric) deliver(it *item) {
 		return
 	}
 	f.stats.Delivered++
+	if it.icmp {
+		f.heed(it)
+	}
 	if f.live == nil && !h.dirty {
 		h.dirty = true
 		f.dirty = append(f.dirty, h)
@@ -383,6 +386,7 @@ func (f *Fabric) flowOf(it *item) {
 	}
 	key := keyOf(p.Proto, p.Src, p.Dst)
 	if p.IsICMPError() && p.Quoted.IsValid() { // about a packet that the stack got
+		it.icmp = true
 		key = keyOf(p.Quoted.Proto, p.Quoted.Dst, p.Quoted.Src)
 	}
 	if it.fl = f.flows.by[key]; it.fl != nil {

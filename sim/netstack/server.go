@@ -30,7 +30,7 @@ type Server struct {
 	Served func(now time.Duration, client netip.AddrPort, waited, took time.Duration)
 
 	busy    int
-	open    int
+	open    []*session
 	waiting []request
 	drawn   uint64
 }
@@ -79,6 +79,7 @@ type session struct {
 	got      int // bytes of the request that is coming in
 	send     int // bytes of replies still to be written
 	owed     int // requests taken and not yet answered
+	place    int // among those its server has open
 	finished bool
 	closed   bool
 }
@@ -177,8 +178,9 @@ func (l *listener) ready() {
 		l.open[i] = nil
 		f.stats.ConnectionsAccepted++
 		c.s.watch(f, c.s.flow, c.s.ep, c.s.queue, c)
-		l.server.open++
-		if m := l.server.Connections; m > 0 && l.server.open > m {
+		c.place = len(l.server.open)
+		l.server.open = append(l.server.open, c)
+		if m := l.server.Connections; m > 0 && len(l.server.open) > m {
 			f.stats.ConnectionsRefused++
 			c.reset()
 			continue
@@ -258,7 +260,12 @@ func (c *session) close() {
 		return
 	}
 	c.closed = true
-	c.server.open--
+	s := c.server
+	last := len(s.open) - 1
+	s.open[c.place] = s.open[last]
+	s.open[c.place].place = c.place
+	s.open[last] = nil
+	s.open = s.open[:last]
 	c.s.ignore()
 	c.s.ep.Close()
 }
@@ -306,6 +313,15 @@ func (c *session) datagrams() {
 func (c *session) localFor() netip.AddrPort {
 	a, _ := c.s.ep.GetLocalAddress()
 	return fromFull(a)
+}
+
+// ResetAll resets every connection that is open, as a kernel does for a process that is killed.
+func (s *Server) ResetAll() {
+	all := slices.Clone(s.open)
+	slices.SortFunc(all, func(a, b *session) int { return (&a.s).compare(&b.s) })
+	for _, c := range all {
+		c.reset()
+	}
 }
 
 // take serves a request now, lets it wait, or turns it away.
