@@ -134,7 +134,7 @@ func (c *Capture) walked(node string, now time.Duration, t *netfilter.Trace, p *
 	}
 	c.id++
 	first := &t.Visits[0]
-	fill := filling{Unseen: c.flows.next(&first.Packet, d), raw: raw, from: &first.Packet}
+	fill := filling{Unseen: c.flows.next(&first.Packet, raw, d), raw: raw, from: &first.Packet}
 	fill.ID = uint32(c.id)
 	if first.In != "" {
 		c.write(node, first.In, now, &first.Packet, fill, "arrives", wire.Inbound)
@@ -193,12 +193,21 @@ func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet,
 		}
 		c.points[name] = i
 	}
-	if fill.raw != nil {
-		c.bytes, c.err = wire.Patch(c.bytes[:0], fill.raw, fill.from, p)
-	} else if c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill.Unseen); c.err == nil && (p.Proto == packet.TCP || p.Proto == packet.UDP) {
-		c.bytes = c.bytes[:len(c.bytes)-wire.PayloadBytes(p)]
-	}
-	if c.err == nil {
+	if c.bytesOf(p, &fill); c.err == nil {
 		c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, OriginalBytes: p.LengthBytes, Comment: text, Direction: way, ID: c.id})
+	}
+}
+
+// bytesOf makes the bytes of a packet's view: from those it was read from, or else its headers.
+func (c *Capture) bytesOf(p *packet.Packet, fill *filling) {
+	if fill.raw != nil { // bytes of one fragment are not of the packet that was put together from all
+		b, err := wire.Patch(c.bytes[:0], fill.raw, fill.from, p)
+		if c.bytes = b; err == nil {
+			return
+		}
+	}
+	c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill.Unseen)
+	if c.err == nil && (p.Proto == packet.TCP || p.Proto == packet.UDP) {
+		c.bytes = c.bytes[:len(c.bytes)-wire.PayloadBytes(p)]
 	}
 }

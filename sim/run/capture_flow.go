@@ -13,8 +13,8 @@ type flowTable map[packet.Tuple]*[2]uint32
 // The initial sequence number of clients and servers. Analysers show numbers relative to it.
 const initialSequence = 1
 
-// next numbers a packet that a node was given.
-func (f flowTable) next(p *packet.Packet, d *datapath.Disposition) wire.Unseen {
+// next numbers a packet that a node was given; one with bytes of its own has its number.
+func (f flowTable) next(p *packet.Packet, raw []byte, d *datapath.Disposition) wire.Unseen {
 	key, way := p.Tuple(), 0
 	if d.Conn != nil && d.Conn.Original != key {
 		key, way = d.Conn.Original, 1
@@ -23,7 +23,15 @@ func (f flowTable) next(p *packet.Packet, d *datapath.Disposition) wire.Unseen {
 			key, way = r, 1
 		}
 	}
-	return f.number(key, way, p)
+	u := f.number(key, way, p)
+	if seq, ack, ok := wire.SequenceOf(raw); ok {
+		s := f[key]
+		s[way] += seq - u.Seq
+		if u.Seq, u.Ack = seq, ack; p.TCPFlags.Has(packet.ACK) {
+			s[1-way] = ack
+		}
+	}
+	return u
 }
 
 // answer numbers the answer to a rejected packet.

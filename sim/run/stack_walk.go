@@ -49,6 +49,9 @@ func (w *stackWorld) entryOf(p *packet.Packet) *netstack.Node {
 
 // before keys chance to the flow of the packet that a node is about to walk.
 func (w *stackWorld) before(n *netstack.Node, _ string, p *packet.Packet) {
+	if c := w.options.Capture; c != nil && c.wants() {
+		c.frame(n.Bytes(nil))
+	}
 	fl, original := w.flowOf(p)
 	switch {
 	case fl == nil:

@@ -197,3 +197,13 @@ func IsNotIP(err error) bool {
 	var e *NotIPError
 	return errors.As(err, &e)
 }
+
+// SequenceOf reads the sequence and acknowledgment numbers of a packet, given from its IP header on; false when it is none of TCP, or
+// they were cut off.
+func SequenceOf(ip []byte) (seq, ack uint32, ok bool) {
+	var d Decoder
+	if p, err := d.Decode(Raw, ip); err != nil || p.Proto != packet.TCP || p.IsLaterFragment() {
+		return 0, 0, false
+	}
+	return d.tcp.Seq, d.tcp.Ack, true
+}
