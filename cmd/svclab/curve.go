@@ -61,8 +61,9 @@ func (a *app) curveCommand() *cobra.Command {
 	f.StringSliceVar(&series, "series", names, "what to measure: "+strings.Join(names, ", "))
 	f.StringSliceVar(&sizes, "sizes", []string{"1", "100", "1000", "3000", "10000"}, "numbers of Services")
 	f.IntVar(&umlMax, "uml-max", 3000, "largest number of Services in a kernel of its own; 0 for no bound")
-	f.IntVar(&o.Blocks, "blocks", 200, "blocks of connections for each Service measured")
-	f.IntVar(&o.Connects, "connects", 20, "connections of a block, timed as one")
+	f.IntVar(&o.Rounds, "rounds", 40, "visits to each size")
+	f.IntVar(&o.Blocks, "blocks", 60, "blocks of connections to each Service in a visit")
+	f.IntVar(&o.Connects, "connects", 5, "connections of a block, timed as one")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of the slope's interval")
 	f.StringArrayVarP(&outputs, "output", "o", []string{"table"}, "table, json, svg, with =PATH to write a file (repeatable)")
 	f.DurationVar(&timeout, "timeout", 15*time.Minute, "stop after this long, with what was measured so far")
@@ -78,7 +79,7 @@ func (a *app) curve(ctx context.Context, o curve.Options, outputs []string, time
 			return err
 		}
 	}
-	o.Progress = func(name string, n int) { fmt.Fprintf(a.err, "svclab: %s, %d Services\n", name, n) }
+	o.Progress = func(line string) { fmt.Fprintln(a.err, "svclab:", line) }
 	r, stopped := curve.Measure(ctx, o)
 	if r == nil {
 		return stopped

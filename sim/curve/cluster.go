@@ -3,6 +3,7 @@ package curve
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/kubeproxy"
@@ -59,16 +60,20 @@ func state(n int, mode service.Mode) service.State {
 	return s
 }
 
-// load is what a size of a series puts on a kernel: everything, and then what one Service changes.
+// changes of one Service that are timed at each size: an odd number, so that there is a middle one.
+const changes = 5
+
+// load is what a size of a series puts on a kernel: everything, and then what each change of one Service brings.
 type load struct {
-	full, one   []datapath.Op
+	full        []datapath.Op
+	changes     [][]datapath.Op
 	first, last int // index of the Services that a packet meets first and last, by the model
 	// firstRules and lastRules are the rules that the model tries for the first packet to each, in all tables and hooks.
 	firstRules, lastRules int
 }
 
-// compile lets kube-proxy start on an empty node, sync, and sync again after one Service lost an endpoint, and asks the model
-// what packets meet in between.
+// compile lets kube-proxy start on an empty node, sync, and sync again whenever the middle Service has lost an endpoint or got it
+// back, and asks the model what packets meet in between.
 func compile(n int, mode service.Mode, variant datapath.Variant, release string) (*load, error) {
 	profile := datapath.DefaultProfile()
 	profile.Kernel, profile.IPTables = release, variant
@@ -87,16 +92,26 @@ func compile(n int, mode service.Mode, variant datapath.Variant, release string)
 		return nil, err
 	}
 	l := &load{full: append(start.Ops, r.Ops...), last: n - 1}
-	s.Slices[n/2].Endpoints = s.Slices[n/2].Endpoints[:endpoints-1]
-	again, err := p.Sync(s.Config.MinSyncPeriod+1e9, s, h, kubeproxy.Options{})
-	if err == nil {
-		err = again.Err
-	}
-	if err != nil {
+	if err := l.walk(&s, profile); err != nil {
 		return nil, err
 	}
-	l.one = again.Ops
-	return l, l.walk(&s, profile)
+	slice := &s.Slices[n/2]
+	all, now := slice.Endpoints, time.Duration(0)
+	for i := range changes {
+		if slice.Endpoints = all; i%2 == 0 {
+			slice.Endpoints = all[:endpoints-1]
+		}
+		now += s.Config.MinSyncPeriod + time.Second
+		again, err := p.Sync(now, s, h, kubeproxy.Options{})
+		if err == nil {
+			err = again.Err
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.changes = append(l.changes, again.Ops)
+	}
+	return l, nil
 }
 
 // firstEndpoint is a source of chance that takes the first endpoint of each Service, so that Services differ by their place alone.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"math"
+	"encoding/xml"
+	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -13,54 +15,12 @@ import (
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/box"
+	"github.com/svclab/svclab/sim/kernel"
 )
 
 func TestMain(m *testing.M) {
 	box.Init()
 	os.Exit(m.Run())
-}
-
-// line makes a line whose last Service costs perService ns for each Service, with block i of 40 moved by noise(i).
-func line(perService float64, noise func(i int) time.Duration) *Line {
-	l := &Line{Series: Series{Name: "made"}}
-	for _, n := range []int{1, 1000, 3000, 10000} {
-		p := Point{Services: n, FirstRules: 10, LastRules: 10 + n}
-		for i := range 40 {
-			p.first = append(p.first, 20*time.Microsecond+noise(i+n))
-			p.last = append(p.last, 20*time.Microsecond+time.Duration(perService*float64(n))+noise(i+2*n))
-		}
-		p.First, p.Last = spread(p.first), spread(p.last)
-		l.Points = append(l.Points, p)
-	}
-	l.judge(1)
-	return l
-}
-
-// TestShape: made lines have the slope they were made with, and the shape that follows from it.
-func TestShape(t *testing.T) {
-	quiet := func(i int) time.Duration { return time.Duration(i*37%100) * time.Nanosecond }
-	loud := func(i int) time.Duration { return time.Duration(i*7919%97) * time.Microsecond }
-	for _, c := range []struct {
-		per   float64
-		noise func(int) time.Duration
-		want  Shape
-	}{{5, quiet, Linear}, {0, quiet, Flat}, {0.02, quiet, Flat}, {1, loud, TooNoisy}} {
-		l := line(c.per, c.noise)
-		if l.Shape != c.want {
-			t.Errorf("%g ns a Service: %s, want %s: %+v", c.per, l.Shape, c.want, l.Fit)
-		}
-		if c.want == TooNoisy {
-			continue
-		}
-		if math.Abs(l.Fit.PerService-c.per) > 0.1 || l.Fit.Low > c.per+0.01 || l.Fit.High < c.per-0.01 {
-			t.Errorf("%g ns a Service: %+v", c.per, l.Fit)
-		}
-	}
-	few := line(5, quiet)
-	few.Points = few.Points[:2]
-	if few.judge(1); few.Shape != TooNoisy {
-		t.Errorf("two sizes make %s", few.Shape)
-	}
 }
 
 // TestModelRules: in iptables mode the last of n Services stands n-1 rules behind the first; in ipvs mode no rule is about a Service.
@@ -74,32 +34,128 @@ func TestModelRules(t *testing.T) {
 			if got := l.lastRules - l.firstRules; got != further || l.firstRules == 0 {
 				t.Errorf("%s, %d Services: %d rules, %d further for the last, want %d", mode, n, l.firstRules, got, further)
 			}
-			if len(l.one) == 0 || len(l.one) >= len(l.full) && mode == service.ModeIPVS {
-				t.Errorf("%s, %d Services: %d operations at first, %d for one Service", mode, n, len(l.full), len(l.one))
+			if len(l.changes) != changes {
+				t.Errorf("%s, %d Services: %d changes", mode, n, len(l.changes))
+			}
+			for i, ops := range l.changes {
+				if len(ops) == 0 || len(ops) >= len(l.full) {
+					t.Errorf("%s, %d Services: %d operations at first, %d for change %d", mode, n, len(l.full), len(ops), i)
+				}
 			}
 		}
 	}
 }
 
-// TestPrint: a result is a table, a JSON document and a plot with a dot and a line for each series.
+// TestTurns: neighbours take turns, so that each target is first in a pair as often as second, and a slope in time meets both alike.
+func TestTurns(t *testing.T) {
+	began := map[int]bool{}
+	rng := generator("turns")
+	for range 20 {
+		order := turns(rng, 6)
+		began[order[0]] = true
+		when := [2]int{}
+		for i, target := range order {
+			when[target] += i
+		}
+		if len(order) != 12 || when[toFirst] != when[toLast] {
+			t.Errorf("%v", order)
+		}
+	}
+	if len(began) != 2 {
+		t.Errorf("always %v begins", began)
+	}
+}
+
+// made is a result of two series in one vehicle and one that is missing.
+func made() *Result {
+	r := &Result{Seed: 1, Rounds: 20, Blocks: 10, Connects: 5}
+	for i, s := range AllSeries()[2:] {
+		l := world{perService: 5.4 * float64(1-i), noise: quiet}.line(generator(s.Name), 20, 10)
+		l.Series, l.Release = s, "6.1"
+		r.Lines = append(r.Lines, *l)
+	}
+	r.Lines = append(r.Lines, Line{Series: Series{Name: "absent"}, Missing: &box.MissingError{What: "uml", Reason: box.NoTool}})
+	r.judge()
+	return r
+}
+
+// TestPrint: a result is a table, a JSON document and a plot, and each says what shape every series has.
 func TestPrint(t *testing.T) {
-	l := line(5, func(int) time.Duration { return 0 })
-	r := &Result{Seed: 1, Lines: []Line{*l, {Series: Series{Name: "absent"}, Shape: NoLine, Missing: &box.MissingError{What: "uml", Reason: box.NoTool}}}}
+	r := made()
 	var table, doc, svg bytes.Buffer
 	for _, err := range []error{r.Table(&table), r.JSON(&doc), r.SVG(&svg)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if s := table.String(); !strings.Contains(s, "linear: 5 ns a Service") || !strings.Contains(s, "not measured further: uml: a program is not installed") {
-		t.Error(s)
+	for _, want := range []string{
+		"linear: 5.4 (", "flat: ", "a twentieth of uml-iptables", "NOT-COMPARED: uml: a program is not installed", "times as steep as uml-iptables", "first / last",
+	} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table has no %q:\n%s", want, table.String())
+		}
 	}
 	var d document
-	if err := json.Unmarshal(doc.Bytes(), &d); err != nil || d.Kind != "Curve" || d.Series[0].Shape != Linear || d.Series[1].Shape != NoLine || len(d.Series[0].Points) != 4 {
-		t.Errorf("%v %s", err, doc.String())
+	if err := json.Unmarshal(doc.Bytes(), &d); err != nil {
+		t.Fatal(err)
 	}
-	if s := svg.String(); !strings.Contains(s, "made, kernel: linear") || !strings.Contains(s, "made, model") {
-		t.Error("the plot names no series")
+	if d.Kind != "Curve" || len(d.Series) != 3 || d.Series[0].Shape != Linear || d.Series[1].Shape != Flat || d.Series[2].Shape != NoLine || len(d.Series[0].Points) != 5 {
+		t.Errorf("%s", doc.String())
+	}
+	if s := d.Series[1]; s.Bound.Against != "uml-iptables" || s.Fit.First.Low == nil || s.Fit.PerService.Low == nil || s.Missing != "" || len(d.Ratios) != 1 {
+		t.Errorf("%+v %+v", s, d.Ratios)
+	}
+	for _, want := range []string{"uml-iptables, kernel: linear", "uml-iptables, model", "uml-ipvs, kernel: flat"} {
+		if !strings.Contains(svg.String(), want) {
+			t.Errorf("the plot says nothing of %q", want)
+		}
+	}
+	for dec := xml.NewDecoder(&svg); ; {
+		if _, err := dec.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFew: of too little nothing is said, and it prints.
+func TestFew(t *testing.T) {
+	for _, rounds := range []int{0, 1, 5} {
+		l := world{perService: 5, noise: quiet}.line(generator("few"), rounds, 4)
+		r := &Result{Lines: []Line{*l}}
+		if r.judge(); r.Lines[0].Shape != TooNoisy {
+			t.Errorf("%d rounds: %s", rounds, r.Lines[0].Shape)
+		}
+		var b bytes.Buffer
+		if err := errors.Join(r.Table(&b), r.JSON(&b), r.SVG(&b)); err != nil || strings.Contains(b.String(), "Inf") || strings.Contains(b.String(), "NaN") {
+			t.Errorf("%d rounds: %v %s", rounds, err, b.String())
+		}
+	}
+	two := world{perService: 5, noise: quiet}.line(generator("few"), 20, 4)
+	two.Points = two.Points[:2]
+	r := &Result{Lines: []Line{*two}}
+	if r.judge(); r.Lines[0].Shape != TooNoisy || !strings.Contains(r.Lines[0].Why, "2 sizes") {
+		t.Errorf("two sizes make %s: %s", r.Lines[0].Shape, r.Lines[0].Why)
+	}
+	var b bytes.Buffer
+	if err := errors.Join((&Result{}).Table(&b), (&Result{}).JSON(&b), (&Result{}).SVG(&b)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnknownVehicle: what cannot be measured is an error or a series without points, and never a shape.
+func TestUnknownVehicle(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r, err := Measure(ctx, Options{Series: AllSeries()[:1], Sizes: []int{1}, Rounds: 1, Blocks: 2, Connects: 1})
+	if err == nil || len(r.Lines) != 1 || r.Lines[0].Shape != NoLine {
+		t.Errorf("a context that has ended: %v %+v", err, r)
+	}
+	s := Series{Name: "nft in uml", Vehicle: kernel.VehicleUML, Variant: datapath.NFT, Mode: service.ModeIPTables}
+	r, err = Measure(context.Background(), Options{Series: []Series{s}, Sizes: []int{1}, Rounds: 1, Blocks: 2, Connects: 1})
+	if err != nil || r.Lines[0].Missing == nil || r.Lines[0].Shape != NoLine {
+		t.Errorf("%v %+v", err, r.Lines[0])
 	}
 }
 
@@ -110,7 +166,11 @@ func TestKernelCurve(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	r, err := Measure(ctx, Options{Series: AllSeries()[:1], Sizes: []int{300, 1, 100}, Blocks: 30, Connects: 20, Seed: 1})
+	var told []string
+	r, err := Measure(ctx, Options{
+		Series: AllSeries()[:1], Sizes: []int{300, 1, 100, 100}, Rounds: 8, Blocks: 10, Connects: 5, Seed: 1,
+		Progress: func(s string) { told = append(told, s) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +178,12 @@ func TestKernelCurve(t *testing.T) {
 	if l.Missing != nil {
 		t.Skip(l.Missing)
 	}
-	if len(l.Points) != 3 || l.Points[0].Services != 1 || l.Points[2].Services != 300 || l.Points[2].Last.P10 <= 0 || l.Points[2].FullUpdate <= 0 {
-		t.Errorf("%+v", l.Points)
+	if len(l.Points) != 3 || l.Points[0].Services != 1 || l.Points[2].Services != 300 || len(told) == 0 || l.Fit.Rounds != 8 {
+		t.Fatalf("%+v %q", l.Points, told)
+	}
+	for _, p := range l.Points {
+		if p.First.P10 <= 0 || p.Last.P10 <= 0 || p.First.P50 < p.First.P10 || p.FullUpdate <= 0 || p.OneUpdate <= 0 || p.Failed > 0 {
+			t.Errorf("%+v", p)
+		}
 	}
 }

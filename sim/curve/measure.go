@@ -4,128 +4,135 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"math/rand/v2"
 	"slices"
-	"time"
 
-	"github.com/svclab/svclab/datapath"
-	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/box"
-	"github.com/svclab/svclab/sim/kernel"
+	"github.com/svclab/svclab/sim/seed"
 )
-
-// Series is one line of the plot: a kernel and what kube-proxy programs there.
-type Series struct {
-	Name    string
-	Vehicle kernel.Vehicle
-	Variant datapath.Variant
-	Mode    service.Mode
-	// MaxServices bounds the sizes; 0 is none.
-	MaxServices int
-}
-
-// AllSeries are the series that can be asked for by name.
-func AllSeries() []Series {
-	return []Series{
-		{Name: "rootless-legacy", Vehicle: kernel.VehicleRootless, Variant: datapath.Legacy, Mode: service.ModeIPTables},
-		{Name: "rootless-nft", Vehicle: kernel.VehicleRootless, Variant: datapath.NFT, Mode: service.ModeIPTables},
-		{Name: "uml-iptables", Vehicle: kernel.VehicleUML, Variant: datapath.Legacy, Mode: service.ModeIPTables},
-		{Name: "uml-ipvs", Vehicle: kernel.VehicleUML, Variant: datapath.Legacy, Mode: service.ModeIPVS},
-	}
-}
 
 // Options bound a measurement.
 type Options struct {
 	Series   []Series
 	Sizes    []int // numbers of Services
-	Blocks   int   // of each target at each size
-	Connects int   // of a block
+	Rounds   int   // visits to each size
+	Blocks   int   // of connections to each target in a visit
+	Connects int   // of a block, timed as one
 	Seed     uint64
-	Progress func(series string, services int)
+	// Progress is told what begins, a line at a time; nil is told nothing.
+	Progress func(line string)
 }
 
-// Measure measures every series at every size. What is missing here makes a series without points that says why. When the context
-// ends, the result holds what was measured so far and the error is the context's.
-func Measure(ctx context.Context, o Options) (*Result, error) {
-	slices.Sort(o.Sizes)
-	r := &Result{Seed: o.Seed, Blocks: o.Blocks, Connects: o.Connects}
-	for _, s := range o.Series {
-		l := Line{Series: s}
-		for _, n := range o.Sizes {
-			if s.MaxServices > 0 && n > s.MaxServices {
-				continue
-			}
-			if o.Progress != nil {
-				o.Progress(s.Name, n)
-			}
-			p, version, err := point(ctx, s, n, o)
-			if ctx.Err() != nil {
-				l.judge(o.Seed)
-				r.Lines = append(r.Lines, l)
-				return r, ctx.Err()
-			}
-			var missing *box.MissingError
-			if errors.As(err, &missing) {
-				l.Missing = missing
-				break
-			}
-			if err != nil {
-				return r, fmt.Errorf("%s, %d Services: %w", s.Name, n, err)
-			}
-			l.Release = version.Release
-			l.Points = append(l.Points, *p)
-		}
-		l.judge(o.Seed)
-		r.Lines = append(r.Lines, l)
+func (o *Options) tell(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
 	}
+}
+
+// Measure measures every series at every size and judges the lines. What is missing on this machine makes a series without points
+// that says why. When the context ends, the result holds what was measured so far and the error is the context's.
+func Measure(ctx context.Context, o Options) (*Result, error) {
+	o.Sizes = slices.Compact(slices.Sorted(slices.Values(o.Sizes)))
+	r := &Result{Seed: o.Seed, Rounds: o.Rounds, Blocks: o.Blocks, Connects: o.Connects}
+	for _, s := range o.Series {
+		l, err := measure(ctx, s, o)
+		r.Lines = append(r.Lines, *l)
+		if err != nil {
+			r.judge()
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+			return r, err
+		}
+	}
+	r.judge()
 	return r, nil
 }
 
-// point measures one size of one series on a kernel made for it.
-func point(ctx context.Context, s Series, n int, o Options) (*Point, kernel.Version, error) {
-	k, err := kernel.Start(ctx, kernel.Config{
-		Vehicle: s.Vehicle, Variant: s.Variant,
-		Topology: kernel.Topology{NodeAddrs: []netip.Addr{nodeIP}, LocalPods: []netip.Prefix{pods}},
-	})
+// measure measures one series: a kernel for each size, all of them up, and rounds of visits to them in random order. So a machine
+// that grows slower meanwhile slows every size alike.
+func measure(ctx context.Context, s Series, o Options) (*Line, error) {
+	l := &Line{Series: s}
+	var benches []*bench
+	defer func() {
+		for _, b := range benches {
+			b.close()
+		}
+	}()
+	for _, n := range o.Sizes {
+		if s.MaxServices > 0 && n > s.MaxServices {
+			continue
+		}
+		o.tell("%s: loading %d Services", s.Name, n)
+		b, err := newBench(ctx, s, n)
+		var missing *box.MissingError
+		if errors.As(err, &missing) {
+			l.Missing = missing
+			break
+		}
+		if err != nil {
+			return l, fmt.Errorf("%s, %d Services: %w", s.Name, n, err)
+		}
+		benches = append(benches, b)
+		l.Release = b.kernel.Version().Release
+	}
+	err := l.rounds(ctx, benches, o)
+	for _, b := range benches {
+		if err == nil {
+			o.tell("%s: changing one of %d Services", s.Name, b.point.Services)
+			err = b.change(ctx)
+		}
+		if err == nil {
+			err = b.enough()
+		}
+		if b.point.summarise() {
+			l.Points = append(l.Points, b.point)
+		}
+	}
 	if err != nil {
-		return nil, kernel.Version{}, err
+		return l, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	defer k.Close()
-	l, err := compile(n, s.Mode, s.Variant, "6.1")
-	if err != nil {
-		return nil, k.Version(), err
+	return l, nil
+}
+
+// rounds visits every bench once a round.
+func (l *Line) rounds(ctx context.Context, benches []*bench, o Options) error {
+	rng := seed.Root(o.Seed).Stream("curve order " + l.Series.Name).Rand()
+	order := rng.Perm(len(benches))
+	for round := range o.Rounds {
+		if len(benches) > 0 && (round%10 == 0) {
+			o.tell("%s: round %d of %d", l.Series.Name, round+1, o.Rounds)
+		}
+		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, i := range order {
+			if err := benches[i].visit(ctx, turns(rng, o.Blocks), o.Connects); err != nil {
+				return fmt.Errorf("%d Services: %w", benches[i].point.Services, err)
+			}
+		}
 	}
-	p := &Point{Services: n, FirstRules: l.firstRules, LastRules: l.lastRules}
-	begin := time.Now()
-	if err := k.Apply(ctx, l.full); err != nil {
-		return nil, k.Version(), err
+	return nil
+}
+
+// The targets of a visit.
+const (
+	toFirst = iota
+	toLast
+)
+
+// turns is the order of a visit's blocks: the first Service, the last, the last, the first and so on, so that a drift within the
+// visit meets both alike; which of them begins is drawn.
+func turns(rng *rand.Rand, blocks int) []int {
+	a, b := toFirst, toLast
+	if rng.IntN(2) == 1 {
+		a, b = b, a
 	}
-	p.FullUpdate = time.Since(begin)
-	q := kernel.Timing{
-		Client: client, Targets: []netip.AddrPort{clusterIP(l.first + 1), clusterIP(l.last + 1)}, Blocks: o.Blocks, Connects: o.Connects,
+	var order []int
+	for i := range blocks {
+		if i%2 == 0 {
+			order = append(order, a, b)
+		} else {
+			order = append(order, b, a)
+		}
 	}
-	for i := range endpoints {
-		q.Listen = append(q.Listen, endpoint(i))
-	}
-	// The first block of all meets cold caches.
-	warm := q
-	warm.Blocks = 1
-	if _, _, err := k.Time(ctx, warm); err != nil {
-		return nil, k.Version(), err
-	}
-	times, failed, err := k.Time(ctx, q)
-	if err != nil {
-		return nil, k.Version(), err
-	}
-	if failed > o.Blocks/2 || len(times[0]) == 0 || len(times[1]) == 0 {
-		return nil, k.Version(), fmt.Errorf("%d of %d blocks had connections that failed", failed, 2*o.Blocks)
-	}
-	p.first, p.last = times[0], times[1]
-	p.First, p.Last = spread(times[0]), spread(times[1])
-	begin = time.Now()
-	if err := k.Apply(ctx, l.one); err != nil {
-		return nil, k.Version(), err
-	}
-	p.OneUpdate = time.Since(begin)
-	return p, k.Version(), nil
+	return order
 }

@@ -63,8 +63,8 @@ func (l *Line) curves() (kernel, model plotter.XYs) {
 	for i := range l.Points {
 		p := &l.Points[i]
 		x := float64(p.Services)
-		kernel = append(kernel, plotter.XY{X: x, Y: float64(p.Last.P10) / 1e3})
-		model = append(model, plotter.XY{X: x, Y: (l.Fit.Base + l.Fit.PerRule*float64(p.LastRules-p.FirstRules)) / 1e3})
+		kernel = append(kernel, plotter.XY{X: x, Y: (p.Base + p.Extra.Value) / 1e3})
+		model = append(model, plotter.XY{X: x, Y: (l.Fit.Base + l.Fit.PerRule.Value*float64(p.LastRules-p.FirstRules)) / 1e3})
 	}
 	return kernel, model
 }

@@ -1,7 +1,6 @@
 package curve
 
 import (
-	"slices"
 	"time"
 
 	"github.com/svclab/svclab/sim/box"
@@ -9,9 +8,9 @@ import (
 
 // Result is a measurement of several series.
 type Result struct {
-	Seed             uint64
-	Blocks, Connects int
-	Lines            []Line
+	Seed                     uint64
+	Rounds, Blocks, Connects int // as in Options
+	Lines                    []Line
 }
 
 // Line is one series with its points, by size.
@@ -22,52 +21,29 @@ type Line struct {
 	Points  []Point
 	Fit     Fit
 	Shape   Shape
+	Why     string // it has that shape
+	// Bound is the slope that tells flat from rising, in ns for each Service: a twentieth of what the series Against costs, or of
+	// 4 ns where that is empty.
+	Bound   float64
+	Against string
 }
 
 // Point is one size.
 type Point struct {
 	Services              int
-	First, Last           Spread
-	FirstRules, LastRules int // tried by the model
-	FullUpdate, OneUpdate time.Duration
+	First, Last           Spread        // over all blocks
+	Base                  float64       // what a connection to the first Service took in the fastest blocks, ns: the median of visits
+	Extra                 Estimate      // what the last Service took longer in the fastest blocks, ns: the median of visits
+	FirstRules, LastRules int           // tried by the model
+	FullUpdate            time.Duration // everything, into an empty kernel
+	OneUpdate             time.Duration // the middle one of several changes of one Service; 0 where there was no time for it
+	Failed                int           // blocks with connections that did not come about
 
-	first, last []time.Duration
+	visits []visit
 }
+
+// visit is what blocks to the first and to the last Service took, by target.
+type visit [2][]time.Duration
 
 // Spread is how long a connection took: the tenth part of blocks was as fast as P10.
 type Spread struct{ P10, P50 time.Duration }
-
-func spread(d []time.Duration) Spread {
-	s := slices.Clone(d)
-	slices.Sort(s)
-	return Spread{P10: quantile(s, 0.1), P50: quantile(s, 0.5)}
-}
-
-// quantile of a sorted list, without interpolation.
-func quantile(s []time.Duration, q float64) time.Duration {
-	return s[min(int(q*float64(len(s))), len(s)-1)]
-}
-
-// extra is what the last Service costs beyond the first.
-func (p *Point) extra() time.Duration { return p.Last.P10 - p.First.P10 }
-
-// Shape is the verdict on a line.
-type Shape string
-
-// The shapes. A line is flat when its whole rise, by the upper end of the slope's interval, is below a twentieth of what a
-// connection costs without it; linear when it rises by at least as much, by the lower end, and a straight line explains it.
-const (
-	Linear   Shape = "linear"
-	Flat     Shape = "flat"
-	TooNoisy Shape = "too noisy to say"
-	NoLine   Shape = "not measured"
-)
-
-// Bounds of the verdict.
-const (
-	flatRise      = 0.05 // of the first Service's time, over the whole range of sizes
-	linearR2      = 0.95
-	fewestSizes   = 3
-	resamples     = 400
-	intervalLevel = 0.95
-)

@@ -21,6 +21,7 @@ type step struct {
 
 	Argv    []string // run
 	Stdin   string
+	Lines   []int  // of Stdin, where it stands for several operations: which one, from Index
 	Link    string // addresses and links
 	Prefix  netip.Prefix
 	Key     string // sysctl
@@ -61,6 +62,12 @@ func steps(ops []datapath.Op, v datapath.Variant, chunked bool) ([]step, error) 
 		s := step{Index: i, Op: op.Command()}
 		if n := setRun(ops[i:]); n > 1 { // one program for all of them
 			s.Argv, s.Stdin = []string{"ipset", "restore"}, setLines(ops[i:i+n])
+			out = append(out, s)
+			i += n - 1
+			continue
+		}
+		if n, family, text, lines := execRun(ops[i:]); n > 1 {
+			s.Argv, s.Stdin, s.Lines = []string{toolName(family, v, "-restore"), "-w", "10", "--noflush"}, text, lines
 			out = append(out, s)
 			i += n - 1
 			continue
@@ -137,6 +144,9 @@ var restoreLine = regexp.MustCompile(`Error in line ([0-9]+):`)
 // failedAt is the operation that an error of this step is about.
 func (s *step) failedAt(err error) int {
 	var c *box.CommandError
+	if s.Lines != nil && errors.As(err, &c) {
+		return s.Index + failedLine(c.Output, s.Lines)
+	}
 	if len(s.Argv) == 2 && s.Argv[0] == "ipset" && errors.As(err, &c) {
 		if m := restoreLine.FindStringSubmatch(c.Output); m != nil && !strings.HasPrefix(s.Op, "ipset restore") {
 			n, _ := strconv.Atoi(m[1])
@@ -199,7 +209,7 @@ func restore(s step, o datapath.IPTablesRestore, v datapath.Variant, chunked boo
 		argv = append(argv, "-T", o.Table)
 	}
 	whole := append(argv[:len(argv):len(argv)], "--noflush")
-	if !chunked || countLines(o.Text) <= chunkRules {
+	if !chunked || fits(o.Text, batchBytes, netlinkBytes) {
 		s.Argv, s.Stdin = argv, o.Text
 		if o.NoFlush {
 			s.Argv = whole
@@ -207,7 +217,7 @@ func restore(s step, o datapath.IPTablesRestore, v datapath.Variant, chunked boo
 		return []step{s}
 	}
 	var out []step
-	for _, p := range chunk(o.Text, chunkRules) {
+	for _, p := range chunk(o.Text, batchBytes, netlinkBytes) {
 		c := s
 		c.Argv, c.Stdin = argv, p.text
 		if o.NoFlush || !p.first {

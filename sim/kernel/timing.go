@@ -12,34 +12,46 @@ import (
 type Timing struct {
 	Client  netip.Addr       // where connections come from
 	Listen  []netip.AddrPort // sockets that take them; the world must have no Backends there
-	Targets []netip.AddrPort // timed in turn, block by block, so that what the machine does meanwhile meets all of them alike
-	Blocks  int              // of each target
+	Targets []netip.AddrPort
+	// Order has the index of a target for each block, first to last: targets that take turns meet alike whatever the machine does
+	// meanwhile.
+	Order []int
 	// Connects is the number of connections of a block, timed as one.
 	Connects int
 }
 
-// Time times connections. The answer has, for each target, the time of one connection in each block, in the order of the blocks;
-// blocks in which a connection failed are left out and counted in failed. When the context ends, what is known so far is returned
-// with its error.
-func (k *Kernel) Time(ctx context.Context, t Timing) (perConnect [][]time.Duration, failed int, err error) {
-	perConnect = make([][]time.Duration, len(t.Targets))
-	err = k.v.Stream(ctx, "time", t, func(decode func(any) error) error {
-		var b timingBlock
+// TimedBlock is what one block of connections took.
+type TimedBlock struct {
+	Target     int
+	PerConnect time.Duration
+	Failed     int // connections that did not come about: the time says nothing then
+}
+
+// closeTimeout is the sysctl that says how long the node remembers connections that were reset, and closeSeconds what it is while
+// connections are timed: what earlier blocks left behind is not to be part of what later ones cost.
+const (
+	closeTimeout = "net.netfilter.nf_conntrack_tcp_timeout_close"
+	closeSeconds = "1"
+)
+
+// Time times blocks of connections, in the order asked for, without an answer in between. When the context ends, what is known so
+// far is returned with its error.
+func (k *Kernel) Time(ctx context.Context, t Timing) ([]TimedBlock, error) {
+	for _, i := range t.Order {
+		if i < 0 || i >= len(t.Targets) {
+			return nil, &UnsupportedError{Op: "time", Why: "a block's target is none of the targets"}
+		}
+	}
+	var all []TimedBlock
+	err := k.v.Stream(ctx, "time", t, func(decode func(any) error) error {
+		var b []box.BlockResult
 		if err := decode(&b); err != nil {
 			return err
 		}
-		if b.Result.Failed > 0 {
-			failed++
-			return nil
+		for i, r := range b[:min(len(b), len(t.Order))] {
+			all = append(all, TimedBlock{Target: t.Order[i], PerConnect: r.PerConnect, Failed: r.Failed})
 		}
-		perConnect[b.Target] = append(perConnect[b.Target], b.Result.PerConnect)
 		return nil
 	})
-	return perConnect, failed, err
-}
-
-// timingBlock is one answer of the method time.
-type timingBlock struct {
-	Target int
-	Result box.BlockResult
+	return all, err
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/svclab/svclab/sim/box"
 )
 
-// time times connections on a thread of its own.
+// time times connections on a thread of its own, and answers once, at the end: nothing else runs meanwhile.
 func (a *agent) time(ctx context.Context, r *box.Request) error {
 	var q Timing
 	if err := r.Decode(&q); err != nil {
@@ -31,28 +31,36 @@ func (a *agent) time(ctx context.Context, r *box.Request) error {
 	if err := a.local(localKey{from, q.Client}); err != nil {
 		return err
 	}
-	return box.OnThread(func(t *box.Thread) error {
+	if old, err := a.node.Sysctl(closeTimeout); err == nil && old != closeSeconds {
+		if a.node.SetSysctl(closeTimeout, closeSeconds) == nil {
+			defer a.node.SetSysctl(closeTimeout, old)
+		}
+	}
+	blocks := make([]box.BlockResult, 0, len(q.Order))
+	err := box.OnThread(func(t *box.Thread) error {
 		if err := t.Enter(a.side(from)); err != nil {
 			return err
 		}
-		for block := range q.Blocks {
-			for i := range q.Targets {
-				if ctx.Err() != nil {
-					return nil
-				}
-				i = (i + block) % len(q.Targets)
-				b, err := box.ConnectBlock{Local: q.Client, Remote: q.Targets[i], Connects: q.Connects}.Do()
-				if err != nil {
-					return err
-				}
-				for _, l := range listeners {
-					l.Drain()
-				}
-				if err := r.Answer(timingBlock{Target: i, Result: b}); err != nil {
+		sockets, err := box.NewTimedSockets(q.Client, q.Connects)
+		if err != nil {
+			return err
+		}
+		defer sockets.Close()
+		for _, i := range q.Order {
+			if ctx.Err() != nil {
+				return nil
+			}
+			blocks = append(blocks, sockets.Block(q.Targets[i]))
+			for _, l := range listeners {
+				if err := l.Drain(); err != nil {
 					return err
 				}
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return r.Answer(blocks)
 }
