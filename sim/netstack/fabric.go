@@ -68,8 +68,9 @@ type Fabric struct {
 	service     *seed.Keyed
 	current     int64 // flow of the packet being walked
 
-	reader bytes.Reader
-	read   counter
+	entering packet.Packet // the packet that comes from outside
+	reader   bytes.Reader
+	read     counter
 
 	live *pump
 }

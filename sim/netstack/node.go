@@ -19,8 +19,9 @@ type Node struct {
 	own  *Host
 
 	p, was packet.Packet // the packet being walked, and as it came
-	next   *item         // what is walked together with it; nil for nothing
-	pair   pair          // and what became of that
+	fate   datapath.Disposition
+	next   *item // what is walked together with it; nil for nothing
+	pair   pair  // and what became of that
 	lay    layout
 	pkt    *stack.PacketBuffer
 	said   *stack.PacketBuffer // the node's answer to it
@@ -126,9 +127,10 @@ func (f *Fabric) depart(it *item) {
 
 // enter finds where a packet from outside goes; it ends one that goes nowhere.
 func (f *Fabric) enter(it *item) bool {
-	var p packet.Packet
+	p := &f.entering
+	*p = packet.Packet{}
 	var l layout
-	switch read(buffered{it.pkt}, it.pkt.Size(), &p, &l) {
+	switch read(buffered{it.pkt}, it.pkt.Size(), p, &l) {
 	case truncated:
 		f.stats.Truncated++
 		f.drop(it)
@@ -145,11 +147,11 @@ func (f *Fabric) enter(it *item) bool {
 	}
 	var n *Node
 	if f.o.Entry != nil {
-		n = f.o.Entry(&p)
+		n = f.o.Entry(p)
 	}
 	if n == nil {
 		if to := f.at[p.Dst.Addr()]; to != nil && to.node == nil {
-			f.learn(it, &p)
+			f.learn(it, p)
 			f.arrive(it, to)
 			return false
 		} else if to != nil {
@@ -240,7 +242,8 @@ func (n *Node) run(it *item) {
 	n.was = n.p
 	f.stats.Walked++
 	n.dp.Advance(f.now)
-	d := n.pass(it)
+	d := &n.fate
+	*d = n.pass(it)
 	switch d.Fate {
 	case datapath.Forwarded, datapath.Delivered:
 		b, _ := it.pkt.Data().PullUp(n.lay.visible(n.p.Proto))
@@ -250,7 +253,7 @@ func (n *Node) run(it *item) {
 		n.said = n.answer(d.Answer)
 	}
 	if f.o.After != nil {
-		f.o.After(n, it.in, &n.was, &n.p, &d)
+		f.o.After(n, it.in, &n.was, &n.p, d)
 	}
 	switch d.Fate {
 	case datapath.Forwarded:
