@@ -176,7 +176,8 @@ func (n *Node) finish(p *packet.Packet, d Disposition) Disposition {
 		w.Trace.Add(netfilter.Step{Hook: w.Hook, Kind: netfilter.StepDeliver, Result: d.describe()})
 	}
 	if n.tap != nil {
-		n.tap.end(w, p, &d)
+		told := d // a copy: without a tap, no walk costs memory
+		n.tap.end(w, p, &told)
 	}
 	return d
 }
