@@ -1,12 +1,14 @@
 package box
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"os"
 	"time"
 
 	moby "github.com/moby/ipvs"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/svclab/svclab/datapath/ipvs"
@@ -22,8 +24,10 @@ const (
 
 // IPVS is IPVS of a namespace, programmed by generic netlink.
 type IPVS struct {
-	ns *Namespace
-	h  *moby.Handle
+	ns     *Namespace
+	h      *moby.Handle
+	many   *bulk  // for RunAll
+	family uint16 // of generic netlink
 }
 
 // IPVS opens IPVS of the namespace. The library loads ip_vs where it can, so this is for the box alone. An error is a MissingError
@@ -77,6 +81,69 @@ func (v *IPVS) Run(c ipvs.Command) error {
 	return nil
 }
 
+// RunAll carries out commands in their order, with few system calls. failed is the one that the error is about: some that follow
+// it may have been carried out.
+func (v *IPVS) RunAll(list []ipvs.Command) (failed int, err error) {
+	if v.many == nil {
+		var f *netlink.GenlFamily
+		err := v.ns.Do(func() (err error) { f, err = netlink.GenlFamilyGet("IPVS"); return err })
+		if err != nil {
+			return 0, fmt.Errorf("generic netlink: %w", err)
+		}
+		b, err := v.ns.openBulk(unix.NETLINK_GENERIC)
+		if err != nil {
+			return 0, err
+		}
+		v.many, v.family = b, f.ID
+	}
+	failed, err = v.many.run(len(list), func(i int) request { return request{kind: v.family, body: ipvsMessage(&list[i])} }, nil)
+	if err != nil {
+		return failed, fmt.Errorf("ipvsadm %s: %w", list[failed], err)
+	}
+	return failed, nil
+}
+
+// Commands and attributes of generic netlink (include/uapi/linux/ip_vs.h, IPVS_CMD_ and its kin).
+var ipvsCommands = map[ipvs.CommandOp]byte{
+	ipvs.ServiceAdd: 1, ipvs.ServiceEdit: 2, ipvs.ServiceDelete: 3, ipvs.ServerAdd: 5, ipvs.ServerEdit: 6, ipvs.ServerDelete: 7, ipvs.Clear: 17,
+}
+
+const (
+	ipvsService, ipvsServer = 1, 2
+
+	serviceFamily, serviceProtocol, serviceAddress, servicePort, serviceMark         = 1, 2, 3, 4, 5
+	serviceScheduler, serviceFlags, serviceTimeout, serviceNetmask                   = 6, 7, 8, 9
+	serverAddress, serverPort, serverForward, serverWeight, serverUpper, serverLower = 1, 2, 3, 4, 5, 6
+)
+
+// ipvsMessage is a command as generic netlink has it. A command that there is none for asks for command 0, which the kernel refuses.
+func ipvsMessage(c *ipvs.Command) []byte {
+	m := attributes{ipvsCommands[c.Op], 1, 0, 0} // struct genlmsghdr
+	if c.Op == ipvs.Clear {
+		return m
+	}
+	s := mobyService(c.Service)
+	a := attributes(nil).u16(serviceFamily, s.AddressFamily)
+	if s.FWMark != 0 {
+		a = a.u32(serviceMark, s.FWMark)
+	} else {
+		a = a.u16(serviceProtocol, s.Protocol).add(serviceAddress, s.Address).port(servicePort, s.Port)
+	}
+	a = a.add(serviceScheduler, append([]byte(s.SchedName), 0))
+	flags := binary.NativeEndian.AppendUint32(nil, s.Flags)
+	a = a.add(serviceFlags, binary.NativeEndian.AppendUint32(flags, ^uint32(0))) // with their mask
+	a = a.u32(serviceTimeout, s.Timeout).u32(serviceNetmask, s.Netmask)
+	m = m.add(ipvsService, a)
+	switch c.Op {
+	case ipvs.ServerAdd, ipvs.ServerEdit, ipvs.ServerDelete:
+		d := mobyDestination(c.Server)
+		m = m.add(ipvsServer, attributes(nil).add(serverAddress, d.Address).port(serverPort, d.Port).
+			u32(serverForward, d.ConnectionFlags&moby.ConnectionFlagFwdMask).u32(serverWeight, uint32(d.Weight)).
+			u32(serverUpper, d.UpperThreshold).u32(serverLower, d.LowerThreshold))
+	}
+	return m
+}
+
 // SetTimeouts sets those timeouts that are not zero.
 func (v *IPVS) SetTimeouts(t ipvs.Timeouts) error {
 	err := v.h.SetConfig(&moby.Config{TimeoutTCP: t.TCP, TimeoutTCPFin: t.TCPFIN, TimeoutUDP: t.UDP})
@@ -116,20 +183,33 @@ func (v *IPVS) Dump() (*ipvs.Dump, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := v.h.GetServices()
+	if err != nil {
+		return nil, fmt.Errorf("ipvsadm -L: %w", err)
+	}
+	known := map[string]*moby.Service{}
+	for _, s := range all {
+		known[mobyKey(s)] = s
+	}
 	for i := range d.Services {
-		if err := v.details(&d.Services[i]); err != nil {
+		if err := v.details(&d.Services[i], known); err != nil {
 			return nil, err
 		}
 	}
 	return d, nil
 }
 
+// mobyKey is what tells services apart.
+func mobyKey(s *moby.Service) string {
+	return fmt.Sprint(s.AddressFamily, s.Protocol, s.Address, s.Port, s.FWMark)
+}
+
 // details adds to a service what /proc/net/ip_vs does not show.
-func (v *IPVS) details(s *ipvs.DumpService) error {
+func (v *IPVS) details(s *ipvs.DumpService, known map[string]*moby.Service) error {
 	key := mobyService(s.ServiceConfig)
-	got, err := v.h.GetService(key)
-	if err != nil {
-		return fmt.Errorf("ipvsadm -L %s: %w", s.Key, err)
+	got := known[mobyKey(key)]
+	if got == nil {
+		return fmt.Errorf("ipvsadm -L %s: it is gone", s.Key)
 	}
 	s.OnePacket = got.Flags&svcOnePacket != 0 // of IPv6 services the file says nothing of it
 	if s.Persistence > 0 {

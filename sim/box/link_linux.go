@@ -1,6 +1,7 @@
 package box
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -15,9 +16,13 @@ import (
 // solicitation and no membership report is ever sent, and neighbours are entered by SetNeighbor. The ends get the hardware
 // addresses given and are left down. A router of IPv6 joins multicast groups on interfaces that have multicast when they
 // appear: switch forwarding on after this.
+//
+// The ends get different numbers: of interfaces that have their peer's, the kernel takes changes of the carrier for not urgent, and
+// lets no more than one through a second (net/core/link_watch.c, linkwatch_urgent_event).
 func Veth(a *Namespace, aName string, aMAC net.HardwareAddr, b *Namespace, bName string, bMAC net.HardwareAddr) error {
 	attr := netlink.NewLinkAttrs()
-	attr.Name, attr.HardwareAddr = aName, aMAC
+	a.veths++
+	attr.Name, attr.HardwareAddr, attr.Index = aName, aMAC, firstVeth+a.veths
 	v := netlink.NewVeth(attr)
 	v.PeerName, v.PeerHardwareAddr, v.PeerNamespace = bName, bMAC, netlink.NsFd(int(b.fd))
 	if err := a.links.LinkAdd(v); err != nil {
@@ -37,6 +42,9 @@ func Veth(a *Namespace, aName string, aMAC net.HardwareAddr, b *Namespace, bName
 	}
 	return nil
 }
+
+// firstVeth is more than interfaces that the kernel numbers by itself.
+const firstVeth = 16
 
 func (n *Namespace) link(name string) (netlink.Link, error) {
 	l, err := n.links.LinkByName(name)
@@ -109,6 +117,33 @@ func (n *Namespace) AddAddress(name string, p netip.Prefix) error {
 		return fmt.Errorf("address %s on %s in %s: %w", p, name, n.Name, err)
 	}
 	return nil
+}
+
+// AddAddresses does what AddAddress does, for many addresses with few system calls. failed is the one that the error is about.
+func (n *Namespace) AddAddresses(name string, list []netip.Prefix) (failed int, err error) {
+	l, err := n.link(name)
+	if err != nil {
+		return 0, err
+	}
+	b, err := n.openBulk(unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, err
+	}
+	defer b.close()
+	failed, err = b.run(len(list), func(i int) request {
+		p, flags := list[i], uint32(0)
+		if p.Addr().Is6() {
+			flags = unix.IFA_F_NODAD
+		}
+		body := attributes{byte(familyOf(p.Addr())), byte(p.Bits()), byte(flags), 0} // struct ifaddrmsg
+		body = binary.NativeEndian.AppendUint32(body, uint32(l.Attrs().Index))
+		body = body.add(unix.IFA_LOCAL, p.Addr().AsSlice()).add(unix.IFA_ADDRESS, p.Addr().AsSlice())
+		return request{unix.RTM_NEWADDR, unix.NLM_F_CREATE | unix.NLM_F_EXCL, body}
+	}, func(no unix.Errno) bool { return no == unix.EEXIST })
+	if err != nil {
+		return failed, fmt.Errorf("address %s on %s in %s: %w", list[failed], name, n.Name, err)
+	}
+	return failed, nil
 }
 
 // DeleteAddress takes an address from an interface.

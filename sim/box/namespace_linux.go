@@ -19,6 +19,7 @@ type Namespace struct {
 	in    *Inside
 	fd    netns.NsHandle
 	links *netlink.Handle
+	veths int // pairs that begin here
 }
 
 // NewNamespace makes a network namespace. The one that the box starts with is of no use to iptables-legacy-save without
@@ -79,14 +80,38 @@ func (n *Namespace) Do(f func() error) error {
 	})
 }
 
-// SetSysctl sets a kernel parameter in dotted form, as this namespace sees it. A dot within a name is written as a slash.
-func (n *Namespace) SetSysctl(key, value string) error {
+// Setting is a kernel parameter in dotted form with its value. A dot within a name is written as a slash.
+type Setting struct {
+	Key, Value string
+	Optional   bool // it is no error when it cannot be set
+}
+
+// SetSysctls sets kernel parameters as this namespace sees them.
+func (n *Namespace) SetSysctls(list ...Setting) error {
 	return n.Do(func() error {
-		if err := os.WriteFile(sysctlPath(key), []byte(value), 0); err != nil {
-			return fmt.Errorf("sysctl %s=%s in %s: %w", key, value, n.Name, err)
+		for _, s := range list {
+			if err := writeFile(sysctlPath(s.Key), s.Value); err != nil && !s.Optional {
+				return fmt.Errorf("sysctl %s=%s in %s: %w", s.Key, s.Value, n.Name, err)
+			}
 		}
 		return nil
 	})
+}
+
+// SetSysctl sets one kernel parameter.
+func (n *Namespace) SetSysctl(key, value string) error {
+	return n.SetSysctls(Setting{Key: key, Value: value})
+}
+
+// writeFile writes a file of the kernel's without asking whether it can be polled, as os.WriteFile does.
+func writeFile(path, text string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_TRUNC|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(text))
+	return err
 }
 
 // Sysctl reads a kernel parameter as this namespace sees it.

@@ -86,6 +86,12 @@ func raw(fd int) error {
 	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }
 
+// How many connections the kernel tracks, and its hash table for them: as many as on a machine of many gigabytes.
+const (
+	umlConntrack = "262144"
+	umlBuckets   = "65536"
+)
+
 // umlSchedulers are the IPVS schedulers that Debian builds for User Mode Linux: all but twos.
 var umlSchedulers = []string{"rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq"}
 
@@ -120,6 +126,13 @@ func umlPrepare() (*Inside, error) {
 	out, err := exec.Command(load, append([]string{"-a"}, modules...)...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("loading modules: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	// What a kernel would take by the memory of a small machine is too little for all the connections of a comparison, which stay for a
+	// while; only the first network namespace may set it.
+	for _, c := range []struct{ name, value string }{{"nf_conntrack_buckets", umlBuckets}, {"nf_conntrack_max", umlConntrack}} {
+		if err := os.WriteFile("/proc/sys/net/netfilter/"+c.name, []byte(c.value), 0); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
 	}
 	inode, err := netInode("/proc/self/ns/net")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/svclab/svclab/datapath/ipvs"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/box"
 )
@@ -80,8 +81,16 @@ func (a *agent) apply(ctx context.Context, r *box.Request) error {
 		return err
 	}
 	ans := applyAnswer{Failed: -1}
-	for i := range q.Steps {
+	for i := 0; i < len(q.Steps); i++ {
 		s := &q.Steps[i]
+		if n := bulkRun(q.Steps[i:]); n > 1 {
+			if failed, err := a.bulk(q.Steps[i : i+n]); err != nil {
+				ans.Failed = q.Steps[i+failed].Index
+				return errors.Join(r.Answer(ans), err)
+			}
+			i += n - 1
+			continue
+		}
 		note, err := a.do(ctx, s)
 		if note != "" {
 			ans.Notes = append(ans.Notes, Note{Index: s.Index, Op: s.Op, Text: note})
@@ -132,6 +141,54 @@ func (a *agent) do(ctx context.Context, s *step) (note string, err error) {
 	}
 	_, err = a.node.Run(ctx, box.Command{Argv: s.Argv, Stdin: s.Stdin})
 	return "", err
+}
+
+// bulkRun is how many steps at the start of a list can be carried out by a few large netlink messages: commands of IPVS, and the
+// addresses of one interface between them, as kube-proxy's ipvs mode gives its services.
+func bulkRun(list []step) int {
+	link := ""
+	for n := range list {
+		s := &list[n]
+		switch {
+		case s.Do == ipvsCommand:
+		case s.Do == addressAdd && s.Prefix.IsSingleIP() && (link == "" || link == s.Link):
+			link = s.Link
+		default:
+			return n
+		}
+	}
+	return len(list)
+}
+
+// bulk carries out such steps, addresses before the rest: nothing that is sent to an address meanwhile is answered either way.
+func (a *agent) bulk(list []step) (failed int, err error) {
+	var commands []ipvs.Command
+	var prefixes []netip.Prefix
+	var link string
+	var command, prefix []int // which step each is of
+	for i := range list {
+		if s := &list[i]; s.Do == ipvsCommand {
+			commands, command = append(commands, s.IPVS), append(command, i)
+		} else {
+			prefixes, prefix, link = append(prefixes, s.Prefix), append(prefix, i), s.Link
+		}
+	}
+	if len(prefixes) > 0 {
+		if at, err := a.node.AddAddresses(link, prefixes); err != nil {
+			return prefix[at], err
+		}
+	}
+	if len(commands) == 0 {
+		return 0, nil
+	}
+	v, err := a.ipvs()
+	if err != nil {
+		return command[0], err
+	}
+	if at, err := v.RunAll(commands); err != nil {
+		return command[at], err
+	}
+	return 0, nil
 }
 
 // ipvs opens the node's IPVS when it is first needed.

@@ -10,49 +10,43 @@ import (
 	"github.com/svclab/svclab/sim/box"
 )
 
-// setting is one sysctl of a namespace. What is marked optional is missing on some kernels and changes no result.
-type setting struct {
-	key, value string
-	optional   bool
-}
-
-// ipv4Settings go into every namespace before it has interfaces.
-var ipv4Settings = []setting{
-	{"net.ipv4.conf.all.rp_filter", "0", false},
-	{"net.ipv4.conf.default.rp_filter", "0", false},
-	{"net.ipv4.conf.all.send_redirects", "0", false},
-	{"net.ipv4.conf.default.send_redirects", "0", false},
-	{"net.ipv4.tcp_no_metrics_save", "1", true},
-	{"net.ipv4.icmp_ratelimit", "0", false},
-	{"net.ipv4.icmp_msgs_per_sec", "1000000", true},
-	{"net.ipv4.icmp_msgs_burst", "100000", true},
+// ipv4Settings go into every namespace before it has interfaces. What is optional is missing on some kernels and changes no result.
+var ipv4Settings = []box.Setting{
+	{Key: "net.ipv4.conf.all.rp_filter", Value: "0"},
+	{Key: "net.ipv4.conf.default.rp_filter", Value: "0"},
+	{Key: "net.ipv4.conf.all.send_redirects", Value: "0"},
+	{Key: "net.ipv4.conf.default.send_redirects", Value: "0"},
+	{Key: "net.ipv4.tcp_no_metrics_save", Value: "1", Optional: true},
+	{Key: "net.ipv4.icmp_ratelimit", Value: "0"},
+	{Key: "net.ipv4.icmp_msgs_per_sec", Value: "1000000", Optional: true},
+	{Key: "net.ipv4.icmp_msgs_burst", Value: "100000", Optional: true},
 }
 
 // ipv6Settings keep interfaces from announcing and asking anything by themselves.
-var ipv6Settings = []setting{
-	{"net.ipv6.conf.all.disable_ipv6", "0", false},
-	{"net.ipv6.conf.default.disable_ipv6", "0", false},
-	{"net.ipv6.conf.all.accept_dad", "0", false},
-	{"net.ipv6.conf.default.accept_dad", "0", false},
-	{"net.ipv6.conf.default.dad_transmits", "0", false},
-	{"net.ipv6.conf.default.addr_gen_mode", "1", false},
-	{"net.ipv6.conf.default.accept_ra", "0", true},
-	{"net.ipv6.conf.default.router_solicitations", "0", true},
-	{"net.ipv6.icmp.ratelimit", "0", false},
+var ipv6Settings = []box.Setting{
+	{Key: "net.ipv6.conf.all.disable_ipv6", Value: "0"},
+	{Key: "net.ipv6.conf.default.disable_ipv6", Value: "0"},
+	{Key: "net.ipv6.conf.all.accept_dad", Value: "0"},
+	{Key: "net.ipv6.conf.default.accept_dad", Value: "0"},
+	{Key: "net.ipv6.conf.default.dad_transmits", Value: "0"},
+	{Key: "net.ipv6.conf.default.addr_gen_mode", Value: "1"},
+	{Key: "net.ipv6.conf.default.accept_ra", Value: "0", Optional: true},
+	{Key: "net.ipv6.conf.default.router_solicitations", Value: "0", Optional: true},
+	{Key: "net.ipv6.icmp.ratelimit", Value: "0"},
 }
 
 // nodeIPv4 and nodeIPv6 make the node a router, once it has its links.
 var (
-	nodeIPv4 = []setting{
-		{"net.ipv4.ip_forward", "1", false},
+	nodeIPv4 = []box.Setting{
+		{Key: "net.ipv4.ip_forward", Value: "1"},
 	}
-	nodeIPv6 = []setting{
-		{"net.ipv6.conf.all.forwarding", "1", false},
-		{"net.ipv6.conf.default.forwarding", "1", false},
+	nodeIPv6 = []box.Setting{
+		{Key: "net.ipv6.conf.all.forwarding", Value: "1"},
+		{Key: "net.ipv6.conf.default.forwarding", Value: "1"},
 	}
-	farIPv4 = []setting{
-		{"net.ipv4.conf.all.accept_local", "1", false},
-		{"net.ipv4.conf.default.accept_local", "1", false},
+	farIPv4 = []box.Setting{
+		{Key: "net.ipv4.conf.all.accept_local", Value: "1"},
+		{Key: "net.ipv4.conf.default.accept_local", Value: "1"},
 	}
 )
 
@@ -103,7 +97,7 @@ func (a *agent) build() error {
 	if ipv6 {
 		router = append(router[:len(router):len(router)], nodeIPv6...)
 	}
-	if err := set(a.node, router); err != nil {
+	if err := a.node.SetSysctls(router...); err != nil {
 		return err
 	}
 	for s := range a.responders {
@@ -168,14 +162,14 @@ func (a *agent) needIPv6(cause error) error {
 }
 
 func prepare(n *box.Namespace, isNode, ipv6 bool) error {
-	list := append([]setting(nil), ipv4Settings...)
+	list := append([]box.Setting(nil), ipv4Settings...)
 	if !isNode {
 		list = append(list, farIPv4...)
 	}
 	if ipv6 {
 		list = append(list, ipv6Settings...)
 	}
-	if err := set(n, list); err != nil {
+	if err := n.SetSysctls(list...); err != nil {
 		return err
 	}
 	if err := n.Up("lo"); err != nil {
@@ -185,15 +179,6 @@ func prepare(n *box.Namespace, isNode, ipv6 bool) error {
 		return nil
 	}
 	return n.SendAllTo(farTable)
-}
-
-func set(n *box.Namespace, list []setting) error {
-	for _, s := range list {
-		if err := n.SetSysctl(s.key, s.value); err != nil && !s.optional {
-			return err
-		}
-	}
-	return nil
 }
 
 func (a *agent) join(l link, ipv6 bool) error {

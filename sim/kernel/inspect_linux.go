@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/coreos/go-iptables/iptables"
+
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/box"
 )
