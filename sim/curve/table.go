@@ -13,24 +13,38 @@ import (
 // Table writes the result as text.
 func (r *Result) Table(w io.Writer) error {
 	var b strings.Builder
+	measured := false
 	for i := range r.Lines {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
 		r.Lines[i].table(&b)
-		b.WriteByte('\n')
+		measured = measured || len(r.Lines[i].Points) > 0
 	}
-	for _, q := range r.Ratios() {
-		fmt.Fprintf(&b, "%s is %s times as steep as %s\n", q.Series, q.Estimate, q.To)
+	if measured {
+		r.notes(&b)
 	}
-	fmt.Fprintf(&b, "%d rounds of visits in random order, %d blocks of %d connections to each Service in a visit, seed %d.\n", r.Rounds, r.Blocks, r.Connects, r.Seed)
-	b.WriteString(notes)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// notes say what the columns and verdicts mean.
-const notes = `rules: tried by the model for the first packet. p10, p50: of all blocks, for one connection. extra: what the last Service takes
-longer than the first, fastest blocks, median of visits with its interval of 95 %. full, one: the time it takes to load everything into
-an empty kernel, and to carry out kube-proxy's sync after one Service changed.
-` + Rule + ".\n"
+// notes compare the lines, and say what columns and verdicts mean.
+func (r *Result) notes(b *strings.Builder) {
+	b.WriteByte('\n')
+	for _, q := range r.Ratios() {
+		fmt.Fprintf(b, "%s is %s times as steep as %s\n", q.Series, q.Estimate, q.To)
+	}
+	fmt.Fprintf(b, `%d rounds of visits in random order, %d blocks of %d connections to each Service in a visit, seed %d
+rules: tried by the model for the first packet
+p10, p50: of all blocks, for one connection
+extra: what the last Service takes longer than the first, fastest blocks, median of visits
+full, one: the time to load everything into an empty kernel, and to carry out a sync after one Service changed
+in brackets: intervals of 95 %%
+`, r.Rounds, r.Blocks, r.Connects, r.Seed)
+	for _, l := range strings.Split(Rule, "; ") {
+		b.WriteString(l + "\n")
+	}
+}
 
 func (l *Line) table(b *strings.Builder) {
 	fmt.Fprintf(b, "%s: kube-proxy %s", l.Series.Name, l.Series.Mode)
