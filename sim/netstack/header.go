@@ -28,17 +28,6 @@ const (
 	malformed       // not an IP packet, or a header where none may be
 )
 
-// need is how many bytes from the start of the packet read wants to see at once; it asks again with more.
-// It returns false when the packet has fewer.
-type source interface {
-	need(n int) ([]byte, bool)
-}
-
-// flat is a packet in one piece.
-type flat []byte
-
-func (f flat) need(n int) ([]byte, bool) { return f, len(f) >= n }
-
 const (
 	v4Header       = 20
 	v6Header       = 40
@@ -48,7 +37,7 @@ const (
 
 // read fills in a packet's view from its bytes, by fixed offsets where the header allows it (RFC 791, RFC 8200). Metadata that
 // no byte carries is left as it is.
-func read[S source](s S, size int, p *packet.Packet, l *layout) fault {
+func read(s view, size int, p *packet.Packet, l *layout) fault {
 	b, ok := s.need(v4Header)
 	if !ok {
 		return truncated
@@ -90,7 +79,7 @@ func readV4(b []byte, size int, p *packet.Packet, l *layout) fault {
 	return sound
 }
 
-func readV6[S source](s S, size int, p *packet.Packet, l *layout) fault {
+func readV6(s view, size int, p *packet.Packet, l *layout) fault {
 	b, ok := s.need(v6Header)
 	if !ok {
 		return truncated
@@ -119,7 +108,7 @@ func readV6[S source](s S, size int, p *packet.Packet, l *layout) fault {
 
 // skipExtensions walks IPv6 extension headers (RFC 8200, section 4): hop-by-hop, routing, destination options, and a fragment
 // header, after which only a first fragment has more to walk.
-func skipExtensions[S source](s S, proto byte, at, end int) (byte, int, int, fault) {
+func skipExtensions(s view, proto byte, at, end int) (byte, int, int, fault) {
 	fragment := 0
 	for hops := 0; ; hops++ {
 		length := 0
@@ -155,7 +144,7 @@ func skipExtensions[S source](s S, proto byte, at, end int) (byte, int, int, fau
 	}
 }
 
-func readTransport[S source](s S, p *packet.Packet, l *layout) fault {
+func readTransport(s view, p *packet.Packet, l *layout) fault {
 	switch p.Proto {
 	case packet.TCP:
 		return readTCP(s, p, l)
@@ -183,7 +172,7 @@ func readPorts(b []byte, p *packet.Packet) {
 	p.Dst = netip.AddrPortFrom(p.Dst.Addr(), binary.BigEndian.Uint16(b[2:]))
 }
 
-func readTCP[S source](s S, p *packet.Packet, l *layout) fault {
+func readTCP(s view, p *packet.Packet, l *layout) fault {
 	b, ok := s.need(l.l4 + 20)
 	if !ok || l.l4+20 > l.end {
 		return truncated
@@ -223,7 +212,7 @@ func readTCP[S source](s S, p *packet.Packet, l *layout) fault {
 }
 
 // readICMP reads type, code and, of an echo, the identifier; of an error the packet it is about (RFC 792, RFC 4443).
-func readICMP[S source](s S, p *packet.Packet, l *layout) fault {
+func readICMP(s view, p *packet.Packet, l *layout) fault {
 	b, ok := s.need(l.l4 + icmpHeader)
 	if !ok || l.l4+icmpHeader > l.end {
 		return truncated
@@ -242,7 +231,7 @@ func readICMP[S source](s S, p *packet.Packet, l *layout) fault {
 	}
 	var in packet.Packet
 	var at layout
-	q := flat(b[l.l4+icmpHeader : l.end])
+	q := b[l.l4+icmpHeader : l.end]
 	if !readQuoted(q, &in, &at) {
 		return sound
 	}
@@ -256,7 +245,7 @@ func readICMP[S source](s S, p *packet.Packet, l *layout) fault {
 
 // readQuoted reads what an ICMP error quotes: an IP header and at least 8 bytes of what followed. Its length fields speak of
 // the whole packet, not of the quoted part.
-func readQuoted(q flat, in *packet.Packet, l *layout) bool {
+func readQuoted(q []byte, in *packet.Packet, l *layout) bool {
 	if len(q) < v4Header {
 		return false
 	}
@@ -266,7 +255,7 @@ func readQuoted(q flat, in *packet.Packet, l *layout) bool {
 			return false
 		}
 	case 6:
-		if len(q) < v6Header || readV6(q, 1<<17, in, l) != sound {
+		if len(q) < v6Header || readV6(flat(q), 1<<17, in, l) != sound {
 			return false
 		}
 	default:

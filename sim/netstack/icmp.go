@@ -17,7 +17,7 @@ var fatal6 = [7]bool{1: true, 4: true, 5: true, 6: true}
 func (f *Fabric) heed(it *item) {
 	var p packet.Packet
 	var l layout
-	if read(buffered{it.pkt}, it.pkt.Size(), &p, &l) != sound || !p.Quoted.IsValid() {
+	if read(buffered(it.pkt), it.pkt.Size(), &p, &l) != sound || !p.Quoted.IsValid() {
 		return
 	}
 	fatal, port := false, false

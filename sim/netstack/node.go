@@ -130,7 +130,7 @@ func (f *Fabric) enter(it *item) bool {
 	p := &f.entering
 	*p = packet.Packet{}
 	var l layout
-	switch read(buffered{it.pkt}, it.pkt.Size(), p, &l) {
+	switch read(buffered(it.pkt), it.pkt.Size(), p, &l) {
 	case truncated:
 		f.stats.Truncated++
 		f.drop(it)
@@ -220,7 +220,7 @@ func (f *Fabric) walk(it *item) {
 // look reads a packet into n.p, and ends one that cannot be read.
 func (n *Node) look(it *item) bool {
 	n.p = packet.Packet{}
-	switch read(buffered{it.pkt}, it.pkt.Size(), &n.p, &n.lay) {
+	switch read(buffered(it.pkt), it.pkt.Size(), &n.p, &n.lay) {
 	case truncated:
 		n.f.stats.Truncated++
 	case malformed:
@@ -246,7 +246,7 @@ func (n *Node) run(it *item) {
 	*d = n.pass(it)
 	switch d.Fate {
 	case datapath.Forwarded, datapath.Delivered:
-		b, _ := it.pkt.Data().PullUp(n.lay.visible(n.p.Proto))
+		b, _ := buffered(it.pkt).need(n.lay.visible(n.p.Proto))
 		rewrite(b, &n.lay, &n.was, &n.p, f.o.Checksums)
 		f.learn(it, &n.p)
 	case datapath.Rejected:
@@ -383,7 +383,7 @@ func (f *Fabric) deliver(it *item) {
 func (f *Fabric) flowOf(it *item) {
 	var p packet.Packet
 	var l layout
-	if read(buffered{it.pkt}, it.pkt.Size(), &p, &l) != sound {
+	if read(buffered(it.pkt), it.pkt.Size(), &p, &l) != sound {
 		it.flow = unnumbered
 		return
 	}

@@ -14,7 +14,7 @@ func (f *Fabric) beside(it, next *item) {
 	}
 	var a, b packet.Packet
 	var l layout
-	if read(buffered{it.pkt}, it.pkt.Size(), &a, &l) != sound || read(buffered{next.pkt}, next.pkt.Size(), &b, &l) != sound {
+	if read(buffered(it.pkt), it.pkt.Size(), &a, &l) != sound || read(buffered(next.pkt), next.pkt.Size(), &b, &l) != sound {
 		return
 	}
 	if a.Proto != packet.UDP || a.Tuple() != b.Tuple() || a.IsLaterFragment() || b.IsLaterFragment() || !f.o.Together(n, it.in, &a) {
