@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"encoding/binary"
 	"io"
 	"net/netip"
 	"sync"
@@ -17,7 +18,10 @@ func (e *Emulator) attach(tun io.ReadWriteCloser, c *Client) (detach func(), err
 		node = nil
 	}
 	var port *netstack.Port
-	e.do(func() { port = e.fabric.AddPort(node, c.Addrs...) })
+	e.do(func() {
+		port = e.fabric.AddPort(node, c.Addrs...)
+		port.LeaveChecksums()
+	})
 	e.widen(c.Addrs)
 	var done sync.WaitGroup
 	done.Add(2)
@@ -27,13 +31,14 @@ func (e *Emulator) attach(tun io.ReadWriteCloser, c *Client) (detach func(), err
 	}()
 	go func() {
 		defer done.Done()
-		buf := make([]byte, maxPacket)
+		buf := make([]byte, tunHeader+maxPacket)
 		for {
-			n, err := port.Read(buf)
+			n, err := port.Read(buf[tunHeader:])
 			if err != nil {
 				return
 			}
-			if _, err := tun.Write(buf[:n]); err != nil && isClosed(err) {
+			describe(buf[:tunHeader], buf[tunHeader:tunHeader+n])
+			if _, err := tun.Write(buf[:tunHeader+n]); err != nil && isClosed(err) {
 				return
 			}
 		}
@@ -53,24 +58,64 @@ func (e *Emulator) attach(tun io.ReadWriteCloser, c *Client) (detach func(), err
 // maxPacket is the largest IP packet without jumbograms.
 const maxPacket = 65535
 
+// tunHeader is the size of the struct virtio_net_hdr before each packet of a TUN.
+const tunHeader = 10
+
+// describe writes the header of a packet that is given to a TUN: where the checksum of TCP and UDP is that nobody has computed, so
+// that the kernel does not look at it (include/uapi/linux/virtio_net.h, VIRTIO_NET_HDR_F_NEEDS_CSUM).
+func describe(head, b []byte) {
+	clear(head)
+	const needsChecksum, tcp, udp = 1, 6, 17
+	var proto byte
+	start := 20
+	switch {
+	case len(b) > 40 && b[0]>>4 == 6:
+		proto, start = b[6], 40
+	case len(b) > 20 && b[0] == 0x45 && binary.BigEndian.Uint16(b[6:])&0x3fff == 0: // without options, no fragment
+		proto = b[9]
+	}
+	offset := map[byte]int{tcp: 16, udp: 6}[proto]
+	if offset == 0 || len(b) < start+offset+2 {
+		return
+	}
+	// The checksum's place holds the sum of the pseudo-header (RFC 9293, section 3.1; RFC 8200, section 8.1).
+	sum := checksum(uint32(len(b)-start)+uint32(proto), b[start-2*addressBytes(b):start])
+	binary.BigEndian.PutUint16(b[start+offset:], sum)
+	head[0] = needsChecksum
+	binary.NativeEndian.PutUint16(head[6:], uint16(start))
+	binary.NativeEndian.PutUint16(head[8:], uint16(offset))
+}
+
+// addressBytes is the length of a packet's addresses.
+func addressBytes(b []byte) int {
+	if b[0]>>4 == 6 {
+		return 16
+	}
+	return 4
+}
+
 func (e *Emulator) fromTUN(tun io.ReadWriter, port io.Writer, c *Client) {
-	buf := make([]byte, maxPacket)
+	buf := make([]byte, tunHeader+maxPacket)
 	for {
 		n, err := tun.Read(buf)
 		if err != nil {
 			return
 		}
-		src, dst, ok := addressesOf(buf[:n])
+		if n < tunHeader {
+			continue
+		}
+		b := buf[tunHeader:n]
+		src, dst, ok := addressesOf(b)
 		if !ok {
 			continue
 		}
 		if !e.inside(dst) {
-			if a := prohibited(buf[:n], e.router(src)); a != nil {
-				_, _ = tun.Write(a) // lost where the namespace is gone
+			if a := prohibited(b, e.router(src)); a != nil {
+				_, _ = tun.Write(append(make([]byte, tunHeader, tunHeader+len(a)), a...)) // lost where the namespace is gone
 			}
 			continue
 		}
-		if _, err := port.Write(buf[:n]); err != nil {
+		if _, err := port.Write(b); err != nil {
 			return
 		}
 	}

@@ -15,6 +15,8 @@ type Port struct {
 	out    chan []byte
 	closed chan struct{}
 	once   sync.Once
+
+	partial bool // transport checksums are the other end's affair
 }
 
 // portQueue is how many packets wait for a port's reader; more are dropped, as a network interface does.
@@ -26,6 +28,20 @@ func (f *Fabric) AddPort(at *Node, addrs ...netip.Addr) *Port {
 	h.node = at
 	h.port = &Port{host: h, out: make(chan []byte, portQueue), closed: make(chan struct{})}
 	return h.port
+}
+
+// LeaveChecksums says that the other end neither computes checksums of TCP and UDP nor looks at them, as a TUN with offload does not:
+// they are left as they are in both directions, but behind IP options and in fragments. Options.Checksums goes before it. It is for the
+// time before the first packet.
+func (p *Port) LeaveChecksums() { p.partial = true }
+
+// left reports whether a packet's transport checksum is left as it is: nothing stands between its IP header and its ports.
+func (p *Port) left(v *packet.Packet, l *layout) bool {
+	head := 20
+	if l.v6 {
+		head = 40
+	}
+	return p.partial && !p.host.f.o.Checksums && l.l4 == head && (v.Proto == packet.TCP || v.Proto == packet.UDP) && v.FragmentOffset == 0 && !v.MoreFragments
 }
 
 // Host is the port as a host: its addresses, its power.
@@ -89,7 +105,7 @@ func (p *Port) admit(it *item) bool {
 	case malformed:
 		f.stats.BadHeader++
 	default:
-		if goodChecksums(b, &l, &view) {
+		if p.left(&view, &l) || goodChecksums(b, &l, &view) {
 			return true
 		}
 		f.stats.BadChecksum++
@@ -103,7 +119,7 @@ func (p *Port) deliver(it *item) {
 	f.drop(it)
 	var view packet.Packet
 	var l layout
-	if !f.o.Checksums && read(flat(b), len(b), &view, &l) == sound {
+	if !f.o.Checksums && read(flat(b), len(b), &view, &l) == sound && !p.left(&view, &l) {
 		fillChecksums(b, &l, &view)
 	}
 	select {
