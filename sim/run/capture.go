@@ -1,7 +1,9 @@
 package run
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"maps"
 	"slices"
@@ -26,19 +28,20 @@ const snapBytes = 65535
 // knows the length alone, are left out as a capture of headers leaves them out: zeros in their place would be taken for what the port
 // is known for. Beyond the limit packets are only counted.
 type Capture struct {
-	out    *wire.Writer
-	limit  int64
-	points map[string]int
-	encode wire.Encoder
-	bytes  []byte
-	raw    []byte // bytes of the packet that is walked, where it has some of its own
-	flows  flowTable
-	id     uint64
-	kept   int64
-	left   map[string]int64 // packets beyond the limit, by node
-	only   map[string]bool  // points that are captured, in lower case: true once one was passed; nil for all
-	passed map[string]bool  // points that were passed and are not in only
-	err    error
+	out       *wire.Writer
+	limit     int64
+	points    map[string]int
+	encode    wire.Encoder
+	bytes     []byte
+	raw       []byte // bytes of the packet that is walked, where it has some of its own
+	flows     flowTable
+	id        uint64
+	kept      int64
+	left      map[string]int64  // packets beyond the limit, by node
+	datagrams map[datagram]bool // whose payload is in the capture
+	only      map[string]bool   // points that are captured, in lower case: true once one was passed; nil for all
+	passed    map[string]bool   // points that were passed and are not in only
+	err       error
 }
 
 // CaptureOptions say what a capture holds.
@@ -54,7 +57,7 @@ func NewCapture(w io.Writer, o CaptureOptions) (*Capture, error) {
 		o.Packets = DefaultCapturePackets
 	}
 	out, err := wire.NewWriter(w, wire.Section{Application: "svclab", Comment: o.About})
-	c := &Capture{out: out, limit: o.Packets, points: map[string]int{}, flows: flowTable{}, left: map[string]int64{}}
+	c := &Capture{out: out, limit: o.Packets, points: map[string]int{}, flows: flowTable{}, left: map[string]int64{}, datagrams: map[datagram]bool{}}
 	if len(o.Points) > 0 {
 		c.only, c.passed = map[string]bool{}, map[string]bool{}
 	}
@@ -203,6 +206,7 @@ func (c *Capture) bytesOf(p *packet.Packet, fill *filling) {
 	if fill.raw != nil { // bytes of one fragment are not of the packet that was put together from all
 		b, err := wire.Patch(c.bytes[:0], fill.raw, fill.from, p)
 		if c.bytes = b; err == nil {
+			c.oncePayload(p)
 			return
 		}
 	}
@@ -210,4 +214,26 @@ func (c *Capture) bytesOf(p *packet.Packet, fill *filling) {
 	if c.err == nil && (p.Proto == packet.TCP || p.Proto == packet.UDP) {
 		c.bytes = c.bytes[:len(c.bytes)-wire.PayloadBytes(p)]
 	}
+}
+
+// datagram is one payload on its way between two ends.
+type datagram struct {
+	packet.Tuple
+	sum uint64
+}
+
+// oncePayload leaves out payloads of UDP that were seen between the same ends before: analysers, which take a capture for one wire, would
+// call them messages that were sent again. Those that runs fill packets with are left out throughout.
+func (c *Capture) oncePayload(p *packet.Packet) {
+	at, ok := wire.DatagramOf(c.bytes)
+	if !ok || at >= len(c.bytes) {
+		return
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(c.bytes[at:])
+	k := datagram{p.Tuple(), h.Sum64()}
+	if filler := len(c.bytes) >= at+4 && binary.BigEndian.Uint32(c.bytes[at:]) == echoMagic; filler || c.datagrams[k] {
+		c.bytes = c.bytes[:at]
+	}
+	c.datagrams[k] = true
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/svclab/svclab/sim/wire"
 )
 
-// captured runs a scenario until its capture is full.
-func captured(t *testing.T, sc *scenario.Scenario, packets int64) []byte {
+// captured runs a scenario until its capture is full; the error is that of a world that does not run it.
+func captured(t *testing.T, sc *scenario.Scenario, world string, packets int64) ([]byte, error) {
 	t.Helper()
 	var out bytes.Buffer
 	c, err := NewCapture(&out, CaptureOptions{About: sc.Metadata.Name, Packets: packets})
@@ -30,18 +30,27 @@ func captured(t *testing.T, sc *scenario.Scenario, packets int64) []byte {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	_, err = Scenario(ctx, sc, scenarios.Files, ScenarioOptions{Capture: c, Progress: func(int64, int64) {
+	_, err = Scenario(ctx, sc, scenarios.Files, ScenarioOptions{World: world, Capture: c, Progress: func(int64, int64) {
 		if c.Packets() >= packets {
 			stop()
 		}
 	}})
-	if err != nil && !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
+	if errors.Is(err, context.Canceled) {
+		err = nil
 	}
 	if c.Err() != nil {
 		t.Fatal(c.Err())
 	}
-	return out.Bytes()
+	return out.Bytes(), err
+}
+
+func mustCapture(t *testing.T, name string, packets int64) []byte {
+	t.Helper()
+	file, err := captured(t, shipped(t, name), "replay", packets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // shipped is a scenario of the gallery.
@@ -93,7 +102,7 @@ func read(t *testing.T, file []byte) (out []sighting) {
 // The first packet of the nginx scenario at every point it passes. The addresses are those of its manifests; which hooks a forwarded
 // packet meets is drawn in package netfilter; DNAT shows behind PREROUTING (net/netfilter/nf_nat_core.c).
 func TestCapturePoints(t *testing.T) {
-	file := captured(t, shipped(t, "nginx"), 50)
+	file := mustCapture(t, "nginx", 50)
 	all := read(t, file)
 	first := slices.IndexFunc(all, func(s sighting) bool { return s.id != all[0].id })
 	var points []string
@@ -120,14 +129,14 @@ func TestCapturePoints(t *testing.T) {
 			t.Errorf("comment %q says nothing of %q", dnat, want)
 		}
 	}
-	if again := captured(t, shipped(t, "nginx"), 50); !bytes.Equal(again, file) {
+	if again := mustCapture(t, "nginx", 50); !bytes.Equal(again, file) {
 		t.Error("the same seed made other bytes")
 	}
 }
 
 // A rejected packet is in the capture with its verdict, and so is the answer, which quotes it.
 func TestCaptureOfRejects(t *testing.T) {
-	all := read(t, captured(t, shipped(t, "no-endpoints"), 20))
+	all := read(t, mustCapture(t, "no-endpoints", 20))
 	i := slices.IndexFunc(all, func(s sighting) bool { return strings.HasPrefix(s.comment, "reject with ") })
 	if i < 0 || i+1 >= len(all) {
 		t.Fatalf("no packet is rejected among %d", len(all))

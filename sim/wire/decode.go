@@ -207,3 +207,17 @@ func SequenceOf(ip []byte) (seq, ack uint32, ok bool) {
 	}
 	return d.tcp.Seq, d.tcp.Ack, true
 }
+
+// DatagramOf says where the payload of a UDP packet begins, given from its IP header on; false when it is none of UDP, or its
+// headers were cut off.
+func DatagramOf(ip []byte) (at int, ok bool) {
+	var d Decoder
+	if p, err := d.Decode(Raw, ip); err != nil || p.Proto != packet.UDP || p.IsLaterFragment() {
+		return 0, false
+	}
+	if ip[0]>>4 == 6 {
+		x, _ := extensions(ip[6], ip[40:], 0)
+		return 40 + x.bytes + 8, true
+	}
+	return int(ip[0]&15)*4 + 8, true
+}
