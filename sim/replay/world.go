@@ -173,8 +173,8 @@ func (w *World) request(now time.Duration, c *Conn, p packet.Packet, payload uin
 func (w *World) reply(now time.Duration, c *Conn, p packet.Packet, payload uint32) string {
 	p.Src, p.Dst, p.Proto, p.TTL = c.Endpoint, c.Seen, c.Flow.Proto, 64
 	p.LengthBytes = header(p.Src) + payload
-	if c.Endpoint.Addr() == c.Seen.Addr() {
-		return "" // answered inside one host: the node never sees it
+	if c.Endpoint.Addr() == c.Seen.Addr() && c.back != "" {
+		return "" // answered inside one Pod: the node never sees it
 	}
 	d := w.send(now, c.back, &p)
 	switch {

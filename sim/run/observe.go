@@ -43,6 +43,7 @@ type observer struct {
 	pool    map[[2]int64]*slot
 
 	requests, unanswered int64
+	firstUnanswered      string
 	connect, rules       *measure.Trend
 	opening              *measure.Latency // as connect
 	latency              *measure.Latency // of answered requests, from the time they were meant to be sent
@@ -310,6 +311,9 @@ func (w *observer) asked(now, meant time.Duration, l *link, why string) {
 	w.requests++
 	if why != "" {
 		w.unanswered++
+		if w.firstUnanswered == "" {
+			w.firstUnanswered = fmt.Sprintf("at %s: %s", now, why)
+		}
 		w.fails(now)
 		return
 	}
