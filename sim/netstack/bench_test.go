@@ -2,6 +2,9 @@ package netstack
 
 import (
 	"net/netip"
+	"os"
+	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -112,6 +115,56 @@ func BenchmarkConnections(b *testing.B) {
 	}
 	b.ReportMetric(float64(done)/with.Seconds(), "conn/cpu-s")
 	b.ReportMetric(100*without.Seconds()/with.Seconds(), "%-of-plain")
+}
+
+// BenchmarkShards runs one universe, and two at once in goroutines of their own, each with half of the connections: how much
+// faster two are, by the clock. It says something on a machine with two idle processors.
+func BenchmarkShards(b *testing.B) {
+	one, other := world(b, false), world(b, false)
+	b.ResetTimer()
+	const turn = 2000
+	var alone, together time.Duration
+	for done := 0; done < b.N; done += turn {
+		t0 := time.Now()
+		one.run(b, turn, atOnce)
+		t1 := time.Now()
+		var wg sync.WaitGroup
+		for _, l := range []*load{one, other} {
+			wg.Go(func() { l.run(b, turn/2, atOnce) })
+		}
+		wg.Wait()
+		alone, together = alone+t1.Sub(t0), together+time.Since(t1)
+	}
+	b.ReportMetric(alone.Seconds()/together.Seconds(), "x-with-two")
+}
+
+// TestNoGrowth makes connections, one after the other in the same universe, and compares the memory in use after the first part
+// and at the end: a million with SVCLAB_FIGURES=1.
+func TestNoGrowth(t *testing.T) {
+	n := 4_000
+	if os.Getenv("SVCLAB_FIGURES") != "" {
+		n = 1_000_000
+	}
+	u := build(t, shape{Options: Options{TimeWait: ms, Link: Link{Delay: 100 * ms}}})
+	l := &load{u: u, to: []netip.AddrPort{u.web()}}
+	l.run(t, n/2, atOnce)
+	u.f.Advance(u.f.Now() + 5*time.Minute) // what lingers is gone
+	before := heap()
+	goroutines := runtime.NumGoroutine()
+	l.run(t, n/2, atOnce)
+	u.f.Advance(u.f.Now() + 5*time.Minute)
+	u.dp.Advance(u.f.Now())
+	after := heap()
+	t.Logf("%d connections: %d KiB in use after half of them, %d KiB at the end; %d goroutines", n, before>>10, after>>10, goroutines)
+	if after-before > 512<<10 {
+		t.Errorf("%d bytes more", after-before)
+	}
+	if g := runtime.NumGoroutine(); g > goroutines {
+		t.Errorf("%d goroutines, then %d", goroutines, g)
+	}
+	if u.dp.Conns.Len() != 0 {
+		t.Errorf("%d connections are still tracked", u.dp.Conns.Len())
+	}
 }
 
 // establish makes a connection through the model and returns a segment of its client and one of its server, as they reach the

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"net/netip"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -28,6 +29,7 @@ type Node struct {
 	frags  defrag
 
 	fragmentID uint32
+	advanced   time.Duration // to when its timers have run
 }
 
 // AddNode adds a modelled node with the addresses of its host. A nil datapath.Node passes everything on untouched: what the
@@ -241,7 +243,10 @@ func (n *Node) run(it *item) {
 	}
 	n.was = n.p
 	f.stats.Walked++
-	n.dp.Advance(f.now)
+	if n.advanced != f.now || n.advanced == 0 { // timers are never due at the moment at which they are set
+		n.dp.Advance(f.now)
+		n.advanced = f.now
+	}
 	d := &n.fate
 	*d = n.pass(it)
 	switch d.Fate {
