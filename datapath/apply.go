@@ -47,6 +47,7 @@ func (n *Node) obey(o Sysctl) {
 		n.Profile.IPForward = on
 	case "net.netfilter.nf_conntrack_tcp_be_liberal":
 		n.Profile.TCPBeLiberal = on
+		n.Conns.SetTCPBeLiberal(on)
 	}
 }
 

@@ -8,7 +8,7 @@ type Config struct {
 	Buckets int // nf_conntrack_buckets: decides which entries are near each other when one must be evicted; 0 means Max
 
 	TCPLoose      bool // pick up TCP connections in mid-stream
-	TCPBeLiberal  bool // out-of-window segments are not INVALID; without effect here, since windows are not tracked
+	TCPBeLiberal  bool // out-of-window segments are not INVALID
 	TimeWaitReuse bool // a port search may evict an entry in TIME_WAIT that holds the tuple (Linux 6.9 and later)
 	// ClashDrops says that of two packets of one flow that are under way at once to different places the later is dropped, as before
 	// Linux 5.6 (commit 6a757c07e51f, nf_ct_resolve_clash_harder); else it is passed on, and its entry lives for a second.
@@ -17,6 +17,9 @@ type Config struct {
 	Seed     uint64   // perturbs the hash; the same seed gives the same evictions
 	Timeouts Timeouts // zero fields are replaced by the defaults
 }
+
+// SetTCPBeLiberal changes nf_conntrack_tcp_be_liberal.
+func (t *Table) SetTCPBeLiberal(on bool) { t.cfg.TCPBeLiberal = on }
 
 // DefaultConfig returns the settings of a Linux 6.1 host: 262144 entries, loose TCP, default timeouts.
 func DefaultConfig() Config {

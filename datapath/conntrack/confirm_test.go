@@ -184,3 +184,27 @@ var ap4 = ap("10.9.10.1:80")
 func at4(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 16), byte(i >> 8)}), uint16(1024+i&0xff))
 }
+
+// A segment out of the window is INVALID and changes nothing, unless nf_conntrack_tcp_be_liberal is set
+// (net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet: NFCT_TCP_INVALID).
+func TestOutOfWindow(t *testing.T) {
+	tb := NewTable(DefaultConfig())
+	syn := first(packet.TCP, "10.1.0.1:5000", "10.9.9.1:80")
+	c, info, _ := tb.In(0, syn, nil)
+	tb.Confirm(0, c, info, syn, nil)
+	for _, f := range []packet.TCPFlags{packet.SYN | packet.ACK, packet.ACK} {
+		p := *syn
+		if p.TCPFlags = f; f != packet.ACK {
+			p.Src, p.Dst = p.Dst, p.Src
+		}
+		tb.In(0, &p, nil)
+	}
+	stray := packet.Packet{Src: syn.Dst, Dst: syn.Src, Proto: packet.TCP, TCPFlags: packet.ACK | packet.PSH, OutOfWindow: true}
+	if got, info, ok := tb.In(0, &stray, nil); got != nil || !ok || c.State != TCPEstablished {
+		t.Errorf("out of the window: entry %v, %s, state %d", got != nil, info, c.State)
+	}
+	tb.SetTCPBeLiberal(true)
+	if got, info, _ := tb.In(0, &stray, nil); got != c || !info.IsReply() {
+		t.Errorf("liberal: %v, %s", got != nil, info)
+	}
+}

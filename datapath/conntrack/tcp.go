@@ -119,7 +119,8 @@ func tcpFlagsValid(f packet.TCPFlags) bool {
 }
 
 // tcpPacket is the machine of TCP (nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet, v6.1). Sequence numbers and
-// windows are not modelled: every segment counts as in the window, and a SYN/ACK as the answer to the latest SYN.
+// windows are not modelled: a segment counts as in the window unless its packet says otherwise, and a SYN/ACK as the answer to the
+// latest SYN.
 func (t *Table) tcpPacket(now time.Duration, c *Conn, info Info, p *packet.Packet, j *journal.Journal) answer {
 	if !tcpFlagsValid(p.TCPFlags) {
 		return packetInvalid
@@ -161,6 +162,9 @@ func (t *Table) tcpPacket(now time.Duration, c *Conn, info Info, p *packet.Packe
 		if reply && kind == kindAck && ps.flags&simultaneousOpen != 0 {
 			next = TCPEstablished
 		}
+	}
+	if p.OutOfWindow && !t.cfg.TCPBeLiberal {
+		return packetInvalid // tcp_in_window
 	}
 	ps.lastKind, ps.lastReply = kind, reply
 	c.State = next

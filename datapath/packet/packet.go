@@ -19,11 +19,14 @@ type Packet struct {
 	Src, Dst netip.AddrPort
 	Proto    Protocol
 
-	TCPFlags  TCPFlags // of a TCP header, else zero
-	TCPMSS    uint16   // value of the TCP MSS option in bytes, 0 when absent
-	ICMPType  uint8    // of an ICMP or ICMPv6 header
-	ICMPCode  uint8
-	SCTPChunk SCTPChunk // type of the first SCTP chunk
+	TCPFlags TCPFlags // of a TCP header, else zero
+	TCPMSS   uint16   // value of the TCP MSS option in bytes, 0 when absent
+	// OutOfWindow says that a TCP segment lies outside of what its connection's windows allow. Sequence numbers are not in here: who
+	// has the bytes knows.
+	OutOfWindow bool
+	ICMPType    uint8 // of an ICMP or ICMPv6 header
+	ICMPCode    uint8
+	SCTPChunk   SCTPChunk // type of the first SCTP chunk
 
 	TTL            uint8  // IPv4 time to live or IPv6 hop limit
 	TOS            uint8  // IPv4 type of service or IPv6 traffic class
