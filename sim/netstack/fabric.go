@@ -133,6 +133,7 @@ type item struct {
 	in       string //
 	hops     uint8
 	icmp     bool // an ICMP error
+	stray    bool // a segment out of its connection's window
 	largest  int  // fragment that it came in, in bytes; 0 when it came whole
 }
 
@@ -343,6 +344,10 @@ func (f *Fabric) gather() {
 		out[i] = nil
 		f.sequence++
 		it.sequence = f.sequence
+		stray := f.strayOf(it)
 		f.depart(it)
+		if stray != nil {
+			f.depart(stray)
+		}
 	}
 }

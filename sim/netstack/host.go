@@ -43,6 +43,7 @@ type Host struct {
 	dirty bool // its TCP got packets since the last barrier
 
 	messages  map[listenKey]*messageListener
+	strays    map[int64]bool   // flows whose next segment is followed by a stray one
 	tap       func(*item) bool // sees what the stack gets, of tests
 	ephemeral uint16
 	listeners map[listenKey]*listener

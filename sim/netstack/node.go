@@ -238,6 +238,7 @@ func (n *Node) look(it *item) bool {
 func (n *Node) run(it *item) {
 	f := n.f
 	f.current, n.pkt = it.flow, it.pkt
+	n.p.OutOfWindow = it.stray
 	if f.o.Before != nil {
 		f.o.Before(n, it.in, &n.p)
 	}
