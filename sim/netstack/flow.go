@@ -25,7 +25,7 @@ type flows struct {
 	next    int
 }
 
-const retiredFlows = 4096
+const retiredFlows = 1024
 
 func (s *flows) init() {
 	s.by = map[uint64]*flow{}

@@ -31,6 +31,7 @@ type shape struct {
 	backends    int
 	v6          bool
 	passThrough bool
+	mode        service.Mode
 	server      *Server
 }
 
@@ -92,7 +93,7 @@ func build(t testing.TB, s shape) *universe {
 		profile := datapath.DefaultProfile()
 		u.dp = datapath.NewNode(profile, host.Routes())
 		u.dp.SetSource(s.Root.Stream("chance"))
-		c, err := kubeproxy.Compile(state, service.ModeIPTables, fam, profile)
+		c, err := kubeproxy.Compile(state, s.mode, fam, profile)
 		if err != nil {
 			t.Fatal(err)
 		}
