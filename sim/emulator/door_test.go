@@ -188,3 +188,50 @@ func TestDialErrors(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
+
+// TestHangUp: a client that leaves while its connection is being made takes the attempt with it; one that speaks early is heard.
+func TestHangUp(t *testing.T) {
+	e := start(t, emulator.Options{})
+	door := socksDoor(t, e)
+	silent := func() (q []byte) { // a Pod that does not exist: its packets vanish
+		return []byte{5, 1, 0, 5, 1, 0, 1, 10, 244, 1, 77, 0, 80}
+	}
+	var conns []net.Conn
+	for range 20 {
+		c, err := net.Dial("tcp", door)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(silent()); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	open := func(want int) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Second); e.Status().Doors[0].Open != want; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d open, want %d", e.Status().Doors[0].Open, want)
+			}
+		}
+	}
+	open(20)
+	for _, c := range conns {
+		c.Close()
+	}
+	open(0)
+
+	c, err := net.Dial("tcp", door)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	early := append([]byte{5, 1, 0, 5, 1, 0, 1, 10, 96, 0, 80, 0, 80}, "GET / HTTP/1.1\r\nHost: early\r\nConnection: close\r\n\r\n"...)
+	if _, err := c.Write(early); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(c)
+	if err != nil || !strings.Contains(string(b), "asked for http://early/") {
+		t.Errorf("%q %v", b, err)
+	}
+}

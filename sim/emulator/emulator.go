@@ -56,8 +56,12 @@ type Emulator struct {
 	ticking    sync.WaitGroup
 }
 
-// New brings a subject to life. The subject belongs to the emulator from now on.
+// New brings a subject to life. The subject belongs to the emulator from now on. An error is an InputError, one of sim/dns about the
+// Corefile, or what a stack says of an address.
 func New(s *run.Subject, o Options) (*Emulator, error) {
+	if s.IsDump() {
+		return nil, &InputError{What: "up", Why: "the rules were read from a dump, which tells of no Pods and Services: give manifests"}
+	}
 	if o.MTU == 0 {
 		o.MTU = DefaultMTU
 	}
@@ -121,9 +125,6 @@ func (e *Emulator) tick() {
 
 // learnNames makes cluster DNS of the objects as they are.
 func (e *Emulator) learnNames() error {
-	if e.subject.IsDump() {
-		return nil
-	}
 	c, err := dns.Load(e.subject.Objects, nil, dns.Options{})
 	if err != nil {
 		return err
@@ -143,6 +144,11 @@ func (e *Emulator) learnNames() error {
 // OutsideError, a NameError, or what the client's socket is told.
 func (e *Emulator) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return e.client.dial(ctx, e, packet.TCP, address)
+}
+
+// DialUDP opens a connected datagram socket to HOST:PORT as the client does; see Dial.
+func (e *Emulator) DialUDP(ctx context.Context, address string) (net.Conn, error) {
+	return e.client.dial(ctx, e, packet.UDP, address)
 }
 
 // inside reports whether an address is one of the emulated cluster.

@@ -67,8 +67,8 @@ func (e *Emulator) tenants() map[place]tenant {
 			}
 		}
 	}
-	if names := e.names.Load(); names != nil && e.dnsIsBare() {
-		for _, a := range names.Nameservers {
+	if e.dnsIsBare() {
+		for _, a := range e.names.Load().Nameservers {
 			for _, proto := range []packet.Protocol{packet.UDP, packet.TCP} {
 				at := place{netip.AddrPortFrom(a, dnsPort), proto}
 				out[at] = tenant{dns: true, who: Identity{Endpoint: at.at.String(), Service: "cluster DNS itself"}}

@@ -267,3 +267,57 @@ endpoints:
 		t.Errorf("ipvs: %v", seen)
 	}
 }
+
+// TestDump: a dump has no Pods to bring to life.
+func TestDump(t *testing.T) {
+	s, err := run.Load([]input.Source{{Name: "dump", Data: []byte("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")}}, run.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in *emulator.InputError
+	if _, err := emulator.New(s, emulator.Options{}); !errors.As(err, &in) {
+		t.Error(err)
+	}
+}
+
+// TestUDPBackend: datagrams of every client reach the user's process from a socket of their own, and answers go back the same way.
+func TestUDPBackend(t *testing.T) {
+	p, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := p.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			p.WriteTo(append([]byte("mine: "), buf[:n]...), from)
+		}
+	}()
+	defer p.Close()
+	b, err := emulator.ParseBackend("shop/web:gram=udp://" + p.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := start(t, emulator.Options{Backends: []emulator.Backend{b}})
+	for _, to := range []string{"10.96.0.80:7", "[fd00:96::80]:7"} {
+		for i := range 3 {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			c, err := e.DialUDP(ctx, to)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			fmt.Fprintf(c, "%d", i)
+			buf := make([]byte, 100)
+			n, err := c.Read(buf)
+			if want := fmt.Sprintf("mine: %d", i); err != nil || string(buf[:n]) != want {
+				t.Errorf("%s: %q %v", to, buf[:n], err)
+			}
+			c.Close()
+		}
+	}
+}

@@ -28,7 +28,7 @@ func serveHTTP(d *door, dial dialer, note func(address string, err error)) (stop
 		ErrorLog:     log.New(io.Discard, "", 0),
 	}
 	connect := func(w http.ResponseWriter, r *http.Request) {
-		c, err := dial(d.ctx, r.Host)
+		c, err := dial(r.Context(), r.Host) // which ends when the client hangs up, or the server
 		if err != nil {
 			failed(w, r.Host, err)
 			return

@@ -1,13 +1,16 @@
 package emulator
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"log"
 	"net"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/things-go/go-socks5"
 	"github.com/things-go/go-socks5/statute"
@@ -33,7 +36,9 @@ func serveSOCKS(d *door, dial dialer, note func(address string, err error)) {
 				host = q.RawDestAddr.IP.String()
 			}
 			address := net.JoinHostPort(host, strconv.Itoa(q.RawDestAddr.Port))
-			c, err := dial(d.ctx, address)
+			ctx, stop := whileThere(d.ctx, w.(net.Conn), q.Reader)
+			c, err := dial(ctx, address)
+			stop()
 			if err != nil {
 				note(address, err)
 				return socks5.SendReply(w, replyCode(err), nil)
@@ -48,6 +53,29 @@ func serveSOCKS(d *door, dial dialer, note func(address string, err error)) {
 		}),
 	)
 	d.serve(func(c net.Conn) { _ = s.ServeConn(c) }) // an error is the client's, who was told
+}
+
+// whileThere is a context that ends when the client hangs up. Nothing may be read from the client until stop was called; what it sends
+// meanwhile waits in the reader.
+func whileThere(ctx context.Context, c net.Conn, r io.Reader) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	b, ok := r.(*bufio.Reader)
+	if !ok {
+		return ctx, cancel
+	}
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		if _, err := b.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // ends the look
+		<-looked
+		_ = c.SetReadDeadline(time.Time{})
+		cancel()
+	}
 }
 
 // noResolver leaves names as they are.
