@@ -84,3 +84,35 @@ func (s *flows) retire(fl *flow) {
 
 // sizes is what a request says of itself: how long it is, and how long a reply it wants.
 type sizes struct{ request, reply int }
+
+// flowOf finds the flow of a packet that a stack sends.
+func (f *Fabric) flowOf(it *item) {
+	var p packet.Packet
+	var l layout
+	if read(buffered(it.pkt), it.pkt.Size(), &p, &l) != sound {
+		it.flow = unnumbered
+		return
+	}
+	key := keyOf(p.Proto, p.Src, p.Dst)
+	if p.IsICMPError() && p.Quoted.IsValid() { // about a packet that the stack got
+		it.icmp = true
+		key = keyOf(p.Quoted.Proto, p.Quoted.Dst, p.Quoted.Src)
+	}
+	if it.fl = f.flows.by[key]; it.fl != nil {
+		it.flow = it.fl.number
+		return
+	}
+	it.flow = int64(unnumbered | key>>2)
+}
+
+// learn notes under which tuple the answers to a first packet will come.
+func (f *Fabric) learn(it *item, p *packet.Packet) {
+	if it.fl == nil || p.Proto == packet.TCP && p.TCPFlags&(packet.SYN|packet.ACK) != packet.SYN || p.FragmentOffset != 0 {
+		return
+	}
+	key := keyOf(p.Proto, p.Dst, p.Src)
+	if f.flows.by[key] != it.fl {
+		it.fl.endpoint, it.fl.seen = p.Dst, p.Src
+		f.flows.add(it.fl, key)
+	}
+}
