@@ -118,6 +118,20 @@ func (n *Node) tooBig(it *item, mtu int) {
 	n.complain(it, &a, uint32(mtu))
 }
 
+// expired is datapath's reason for a packet that a node would have to send on with no time left to live.
+const expired = "time to live exceeded"
+
+// timeExceeded ends a packet and tells its sender that its time to live is over (RFC 792; RFC 4443, section 3.3).
+func (n *Node) timeExceeded(it *item) {
+	n.f.stats.TimeExceeded++
+	a := packet.Packet{TTL: 64, Proto: packet.ICMP, ICMPType: 11, LengthBytes: 28 + min(uint32(n.lay.end), 548)}
+	if n.lay.v6 {
+		a.Proto, a.ICMPType = packet.ICMPv6, 3
+		a.LengthBytes = 48 + min(uint32(n.lay.end), 1232)
+	}
+	n.complain(it, &a, 0)
+}
+
 // complain sends an ICMP error about the packet in n.p in its place: as translated by PREROUTING and not yet by POSTROUTING.
 func (n *Node) complain(it *item, a *packet.Packet, rest uint32) {
 	f := n.f

@@ -22,6 +22,7 @@ type Stats struct {
 	Truncated    uint64 // ends: shorter than its headers say
 	BadHeader    uint64 // ends: no IP packet, or an extension header out of place
 	BadChecksum  uint64 // ends: a checksum of IP or of the transport does not fit
+	TimeExceeded uint64 // ends: no time to live is left; the sender is told
 	PacketTooBig uint64 // ends: larger than the link, and not to be cut; the sender is told
 
 	Fragments           uint64 // fragments that reached a node

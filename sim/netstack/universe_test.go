@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -119,3 +120,5 @@ func must2(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }

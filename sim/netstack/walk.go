@@ -177,9 +177,13 @@ func (n *Node) run(it *item) {
 		f.stats.Rejected++
 		n.send(it, d.Answer)
 	default:
-		if d.Problem != nil {
+		switch {
+		case d.Problem != nil:
 			f.stats.Unmodelled++
-		} else {
+		case n.p.TTL <= 1 && d.Reason == expired:
+			n.timeExceeded(it)
+			return
+		default:
 			f.stats.DroppedByNode++
 		}
 		f.drop(it)
