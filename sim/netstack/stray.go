@@ -1,6 +1,10 @@
 package netstack
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/svclab/svclab/datapath/packet"
+)
 
 // Stray has the host follow the next TCP segment with data of a flow by a copy of it whose sequence number is far beyond what the
 // peer's window allows, as one that was sent in another life of the flow or spoilt on the way. Nodes are told that it is
@@ -28,6 +32,13 @@ func (f *Fabric) strayOf(it *item) *item {
 	}
 	delete(h.strays, it.flow)
 	binary.BigEndian.PutUint32(b[l4+4:], binary.BigEndian.Uint32(b[l4+4:])+beyondWindow)
+	if f.o.Checksums {
+		var p packet.Packet
+		var l layout
+		if read(flat(b), len(b), &p, &l) == sound {
+			fillChecksums(b, &l, &p)
+		}
+	}
 	c := f.item()
 	c.at, c.flow, c.fl, c.from, c.pkt, c.stray = it.at, it.flow, it.fl, h, packetOf(b), true
 	f.sequence++

@@ -16,7 +16,11 @@ const (
 	gracefulTermination = "gracefulTermination" // 1.13, ipvs: a server is kept with weight 0 until its last connection ends
 	exactProbabilities  = "exactProbabilities"  // 1.17: probabilities with ten decimals; five before
 	hostFilter          = "hostFilter"          // 1.28, ipvs: the host's own ports are not reached by Services' addresses
+	dropInvalid         = "dropInvalid"         // 1.15: packets that conntrack finds INVALID are not forwarded
 )
+
+// dropInvalidRule is what keeps INVALID packets from Pods.
+var dropInvalidRule = regexp.MustCompile(`(?m)^-A KUBE-FORWARD .*--ctstate INVALID .*-j DROP\n`)
 
 // hostFilterRule is what keeps Services' addresses from the host's own ports.
 var hostFilterRule = regexp.MustCompile(`(?m)^-A KUBE-IPVS-FILTER .*\n`)
@@ -43,6 +47,9 @@ func older(op datapath.Op, without []string) datapath.Op {
 		}
 		if slices.Contains(without, hostFilter) {
 			o.Text = hostFilterRule.ReplaceAllString(o.Text, "")
+		}
+		if slices.Contains(without, dropInvalid) {
+			o.Text = dropInvalidRule.ReplaceAllString(o.Text, "")
 		}
 		return o
 	}

@@ -199,6 +199,7 @@ func prepare(sc *scenario.Scenario, files fs.FS, o ScenarioOptions) (*engine, er
 			return nil, err
 		}
 	}
+	e.subject.Warnings = append(e.subject.Warnings, e.leftOut()...)
 	return e, nil
 }
 
@@ -354,7 +355,6 @@ func (e *engine) report() (*report.Report, error) {
 	for _, p := range e.follow.paths {
 		r.Paths = append(r.Paths, *p)
 	}
-	r.Warnings = append(r.Warnings, e.leftOut()...)
 	r.Timeline = e.moments
 	return r, nil
 }

@@ -20,13 +20,15 @@ import (
 // comes to it. Chance is keyed as there: by the flow that a packet belongs to, and by what is asked on it.
 type stackWorld struct {
 	*engine
-	fabric *netstack.Fabric
-	nodes  map[*site]*netstack.Node
-	sites  map[*netstack.Node]*site
-	hosts  map[netip.Addr]*netstack.Host // all but the nodes' own
-	served map[target]listening
-	shared map[shareKey]*netstack.Server // servers of endpoints with several ports
-	given  map[target]bool               // endpoints of a node that was loaded from a dump: wherever its rules send traffic
+	fabric   *netstack.Fabric
+	nodes    map[*site]*netstack.Node
+	sites    map[*netstack.Node]*site
+	hosts    map[netip.Addr]*netstack.Host // all but the nodes' own
+	served   map[target]listening
+	shared   map[shareKey]*netstack.Server // servers of endpoints with several ports
+	services map[target]string             // of endpoints
+	straying *seed.Keyed                   // of segments out of the window
+	given    map[target]bool               // endpoints of a node that was loaded from a dump: wherever its rules send traffic
 
 	tuples  map[packet.Tuple]*stackFlow // by the tuples that its packets can enter a node with
 	retired []*stackFlow                // a ring: packets of flows that are over may still be on their way
@@ -68,7 +70,7 @@ func newStackWorld(e *engine) (*stackWorld, error) {
 	w := &stackWorld{
 		engine: e, nodes: map[*site]*netstack.Node{}, sites: map[*netstack.Node]*site{}, hosts: map[netip.Addr]*netstack.Host{},
 		served: map[target]listening{}, shared: map[shareKey]*netstack.Server{}, given: map[target]bool{},
-		tuples: map[packet.Tuple]*stackFlow{}, retired: make([]*stackFlow, retiredFlows), sockets: map[socketKey]*stackSocket{},
+		straying: seed.Root(e.seed).Keyed("strays"), tuples: map[packet.Tuple]*stackFlow{}, retired: make([]*stackFlow, retiredFlows), sockets: map[socketKey]*stackSocket{},
 	}
 	for i := range e.groups {
 		if e.groups[i].Proto == packet.SCTP {
@@ -261,6 +263,7 @@ func (w *stackWorld) exchange(now time.Duration, l *link, key uint64, done func(
 		w.exchangeUDP(now, c, l, request, reply, ended)
 		return
 	}
+	w.stray(c.fl)
 	c.tcp.Exchange(request, reply, ended)
 }
 

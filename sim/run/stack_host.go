@@ -1,6 +1,7 @@
 package run
 
 import (
+	"math/big"
 	"net/netip"
 	"slices"
 	"time"
@@ -166,6 +167,7 @@ func (w *stackWorld) alter(time.Duration) error {
 			}
 		}
 	}
+	w.services = service
 	here := map[target]bool{}
 	for k, is := range w.known {
 		here[k] = is
@@ -217,6 +219,18 @@ func (t target) compare(u target) int {
 		return c
 	}
 	return int(t.proto) - int(u.proto)
+}
+
+// stray lets an endpoint follow its next answer by a segment out of the window, if chance has it.
+func (w *stackWorld) stray(fl *stackFlow) {
+	v := w.serverOf(fl.endpoint.Addr(), w.services[target{fl.endpoint, fl.proto}])
+	if v == nil || v.Strays.Rat == nil || v.Strays.Sign() == 0 {
+		return
+	}
+	w.straying.At(fl.key)
+	if p31 := new(big.Int).Mul(v.Strays.Num(), big.NewInt(1<<31)); w.straying.Chance(uint32(p31.Quo(p31, v.Strays.Denom()).Uint64())) {
+		w.host(fl.endpoint.Addr(), linkEndpoints).Stray(fl.number)
+	}
 }
 
 // serverOf is how the endpoints of a Service answer; nil: at once.

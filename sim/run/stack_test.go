@@ -9,6 +9,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/datapath/netfilter"
+	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/scenarios"
 	"github.com/svclab/svclab/sim/report"
 	"github.com/svclab/svclab/sim/scenario"
 )
@@ -270,6 +274,46 @@ func TestHostNetwork(t *testing.T) {
 		b, _ := meetings(t, sc, WorldNetstack)
 		if n, lines := apart(a, b); n > 0 || want.Traffic[0].Answered != 90 || want.Traffic[3].Answered != 10 || want.Traffic[4].Rejected != 10 {
 			t.Errorf("%s: %d of %d connections differ: %+v\n    %s", mode, n, len(a), want.Traffic, strings.Join(lines, "\n    "))
+		}
+	}
+}
+
+// How a reset comes about (kubernetes/kubernetes#74839): a segment out of the window leaves the node as it came, from the Pod's own
+// address; the client knows no such connection and says so to the Pod; the Pod's connection is over, and the client's next request
+// is answered by a RST in the Service's name. With the rule that drops what is INVALID none of it happens.
+func TestInvalidReset(t *testing.T) {
+	for name, resets := range map[string]bool{"invalid-reset": true, "invalid-reset-mended": false, "invalid-reset-liberal": false} {
+		sc := shipped(t, name)
+		sc.Spec.Traffic[0].Connections = 500
+		e, err := prepare(sc, scenarios.Files, ScenarioOptions{World: WorldNetstack})
+		if err != nil {
+			t.Fatal(err)
+		}
+		vip := e.groups[0].To
+		var strays, bare, toPod, fromService int
+		for _, st := range e.sites {
+			st.Node.SetTap(&datapath.Tap{Wants: func() bool { return false }, Walked: func(_ time.Duration, _ *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+				rst := p.TCPFlags.Has(packet.RST)
+				switch {
+				case p.OutOfWindow:
+					strays++
+					if d.Fate == datapath.Forwarded && p.Src.Port() == 8080 && st.Host.IsLocalPod(p.Dst.Addr()) { // the client's own node
+						bare++
+					}
+				case rst && p.Dst.Port() == 8080:
+					toPod++
+				case rst && p.Src == vip:
+					fromService++
+				}
+			}})
+		}
+		if err := e.run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		e.world.end()
+		failed := int(e.watch[0].unanswered)
+		if strays == 0 || (bare > 0) != resets || (toPod > 0) != resets || fromService != failed || (failed > 0) != resets {
+			t.Errorf("%s: %d strays, %d with the Pod's address, %d RSTs to a Pod, %d from the Service, %d failed requests", name, strays, bare, toPod, fromService, failed)
 		}
 	}
 }

@@ -51,19 +51,27 @@ func (e *engine) leftOut() (out []string) {
 	if e.world.takesTime() {
 		return nil
 	}
-	sp := &e.scenario.Spec
+	sp, name := &e.scenario.Spec, e.world.name()
+	kernel := e.options.applied != nil
+	if kernel {
+		name = "kernel"
+	}
 	say := func(field string) {
-		out = append(out, "the "+e.world.name()+" world has no "+field+": --world "+WorldNetstack+" does")
+		out = append(out, "the "+name+" world has no "+field+": --world "+WorldNetstack+" does")
 	}
 	if sp.Links != nil {
 		say("links")
 	}
 	if len(sp.Servers) > 0 {
-		say("servers (how long endpoints take)")
+		say("servers (how endpoints answer)")
 	}
 	for i := range sp.Traffic {
-		if sp.Traffic[i].RequestTimeout.Duration > 0 {
-			say("requestTimeout (traffic " + sp.Traffic[i].Name + ")")
+		t := &sp.Traffic[i]
+		if t.RequestTimeout.Duration > 0 {
+			say("requestTimeout (traffic " + t.Name + ")")
+		}
+		if kernel && t.To.Name.Value != "" {
+			say("lookups (traffic " + t.Name + " goes to " + e.groups[i].To.Addr().String() + ", which " + t.To.Name.Value + " stands for before the run)")
 		}
 	}
 	return out

@@ -71,6 +71,11 @@ func apart(a, b []met) (n int, lines []string) {
 	return n, lines
 }
 
+// ofStacksAlone are stories whose connections depend on what only stacks do; each says what.
+var ofStacksAlone = map[string]string{
+	"invalid-reset": "a segment out of the window has the client open another connection",
+}
+
 // Every shipped scenario meets the same in the replay and the netstack world, connection by connection.
 func TestWorldsAgree(t *testing.T) {
 	for _, sc := range shippedScenarios(t) {
@@ -81,6 +86,12 @@ func TestWorldsAgree(t *testing.T) {
 			mid := time.Now()
 			b, got := meetings(t, sc, WorldNetstack)
 			n, lines := apart(a, b)
+			if why := ofStacksAlone[sc.Metadata.Name]; why != "" {
+				if n == 0 {
+					t.Errorf("it agrees, though %s", why)
+				}
+				n = 0
+			}
 			t.Logf("%d connections, replay %s, netstack %s", len(a), mid.Sub(began).Round(time.Millisecond), time.Since(mid).Round(time.Millisecond))
 			for i, c := range want.Checks {
 				timed := sc.Metadata.World == WorldNetstack // the check is about lengths of time, of which replay has none
@@ -114,7 +125,7 @@ func TestKernelWorldsAgree(t *testing.T) {
 			ran++
 			a, _ := meetings(t, sc, WorldReplay)
 			b, _ := meetings(t, sc, WorldNetstack)
-			if n, lines := apart(a, b); n > 0 {
+			if n, lines := apart(a, b); n > 0 && ofStacksAlone[sc.Metadata.Name] == "" {
 				t.Errorf("%d of %d connections differ between replay and netstack:\n    %s", n, len(a), strings.Join(lines, "\n    "))
 			}
 			for i := range sc.Spec.Traffic {

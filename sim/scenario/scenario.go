@@ -85,7 +85,7 @@ type Proxy struct {
 	WatchDelay Duration `yaml:"watchDelay" doc:"time between a change in the API and kube-proxy hearing of it"`
 	MinSync    Duration `yaml:"minSync" doc:"least time between two syncs (minSyncPeriod); 0 syncs whenever something changed"`
 	Startup    Duration `yaml:"startup" doc:"time between the restart of proxyConfig and the first sync of the new process"`
-	Without    []string `yaml:"without" enum:"udpCleanup,terminatingFallback,gracefulTermination,exactProbabilities,hostFilter" doc:"steps that an older kube-proxy did not have"`
+	Without    []string `yaml:"without" enum:"udpCleanup,terminatingFallback,gracefulTermination,exactProbabilities,hostFilter,dropInvalid" doc:"steps that an older kube-proxy did not have"`
 }
 
 // Check is one thing that must hold: exactly one of its bodies.

@@ -40,6 +40,7 @@ type Server struct {
 	Time         Duration `yaml:"time" doc:"how long a request is worked on; 0 answers at once"`
 	Distribution string   `yaml:"distribution" enum:"constant,uniform,exponential,lognormal" doc:"all requests take the time, or it is the mean of this distribution; lognormal has a long tail: a p99 of six means; constant when absent"`
 	Workers      int      `yaml:"workers" doc:"requests worked on at once; without bound when absent"`
+	Strays       Share    `yaml:"strays" doc:"part of the TCP requests whose answer is followed by a copy with a sequence number out of the connection's window; none when absent"`
 	Queue        int      `yaml:"queue" doc:"requests that may wait for a worker; a connection with one more is reset; without bound when absent"`
 }
 
@@ -113,6 +114,8 @@ func (d *decoder) stacks(s *Scenario) {
 		switch {
 		case strings.Count(v.Service.Value, "/") != 1:
 			d.add(v.Service.At, "write namespace/name", "service %q has no namespace", v.Service.Value)
+		case v.Strays.Rat != nil && (v.Strays.Sign() < 0 || v.Strays.Cmp(oneWhole) > 0):
+			d.add(v.At, "", "%s is no part of the answers", v.Strays.RatString())
 		case v.Queue > 0 && v.Workers == 0:
 			d.add(v.At, "write workers: 1", "a queue is before a number of workers")
 		case v.Distribution != "" && v.Distribution != "constant" && v.Time.Duration == 0:
