@@ -86,7 +86,8 @@ func New(o Options) *Fabric {
 	return f
 }
 
-// Close ends every stack and, in live mode, the pump. Connections vanish without a word.
+// Close ends every stack and, in live mode, the pump. Connections vanish without a word. A second
+// call does nothing.
 func (f *Fabric) Close() {
 	if f.live != nil {
 		f.live.stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -21,6 +22,7 @@ type pump struct {
 	calls chan func()
 	quit  chan struct{}
 	ended chan struct{}
+	once  sync.Once
 }
 
 func (f *Fabric) startPump() {
@@ -39,7 +41,7 @@ func (p *pump) kick() {
 }
 
 func (p *pump) stop() {
-	close(p.quit)
+	p.once.Do(func() { close(p.quit) })
 	<-p.ended
 }
 
