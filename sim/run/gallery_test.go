@@ -20,7 +20,10 @@ var gallery = strings.Fields(`
 	schedulers ipvs-rr-nodes ipvs-rr-restart ipvs-lc-restart ipvs-lc-nodes ipvs-sh ipvs-mh ipvs-sh-weight-0 ipvs-rr-weight-0
 	ipvs-reuse-mode-1 ipvs-reuse-mode-1-mended ipvs-reuse-removed ipvs-reuse-removed-mended ipvs-udp-black-hole ipvs-udp-mended
 	ipvs-termination ipvs-termination-mended ipvs-wlc-time-wait ipvs-persistence ipvs-persistence-iptables switch-to-ipvs
-	ipvs-host-service ipvs-host-service-mended`)
+	ipvs-host-service ipvs-host-service-mended
+	ndots-fan-out ndots-fan-out-mended dns-stall dns-stall-mended dns-stall-kernel external-name-address external-name-address-mended
+	external-name-port stream-queues stream-queues-mended rolling-update-load rolling-update-load-mended
+	invalid-reset invalid-reset-mended invalid-reset-liberal`)
 
 var issueLine = regexp.MustCompile(`^# ([\w.-]+/[\w.-]+#[0-9]+)$`)
 

@@ -80,7 +80,10 @@ func percentiles(l *measure.Latency) *report.Percentiles {
 
 // Validate finds what is wrong with a scenario without running it.
 func Validate(sc *scenario.Scenario, files fs.FS) error {
-	_, err := prepare(sc, files, ScenarioOptions{})
+	e, err := prepare(sc, files, ScenarioOptions{World: sc.Metadata.World})
+	if err == nil {
+		e.world.end()
+	}
 	return err
 }
 

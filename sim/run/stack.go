@@ -85,6 +85,9 @@ func newStackWorld(e *engine) (*stackWorld, error) {
 	for _, st := range e.sites {
 		n := w.fabric.AddNode(st.Host, st.Node)
 		w.nodes[st], w.sites[n] = n, st
+		if l := e.scenario.Spec.Links; l != nil && l.Nodes != nil {
+			n.SetLink(linkOf(l.Nodes, defaultDelay))
+		}
 		for _, port := range e.scenario.Spec.HostPorts {
 			for _, proto := range []packet.Protocol{packet.TCP, packet.UDP} {
 				if err := w.listen(n.Host(), target{netip.AddrPortFrom(netip.Addr{}, uint16(port)), proto}, nil); err != nil {

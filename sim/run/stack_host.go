@@ -58,9 +58,15 @@ func (w *stackWorld) link(a netip.Addr, kind linkKind) netstack.Link {
 			x = &l.Hosts[i].Link
 		}
 	}
-	if x == nil {
-		return out
+	if x != nil {
+		out = linkOf(x, defaultDelay)
 	}
+	return out
+}
+
+// linkOf is a wire as the scenario describes it.
+func linkOf(x *scenario.Link, delay time.Duration) netstack.Link {
+	out := netstack.Link{Delay: delay}
 	if x.Delay.Duration > 0 {
 		out.Delay = x.Delay.Duration
 	}
@@ -187,12 +193,13 @@ func (w *stackWorld) alter(time.Duration) error {
 		if here[k] && !w.dead[k.at.Addr()] {
 			on[k.at.Addr()] = true
 		}
+		there := here[k] && !(w.dead[k.at.Addr()] && w.hosts[k.at.Addr()] == nil && w.isNode(k.at.Addr())) // a node goes on without it
 		switch l, open := w.served[k]; {
-		case here[k] && !open:
+		case there && !open:
 			if err := w.listen(w.host(k.at.Addr(), linkEndpoints), k, w.serverOf(k.at.Addr(), service[k])); err != nil {
 				return err
 			}
-		case !here[k] && open:
+		case !there && open:
 			w.unlisten(k, l)
 		}
 	}
@@ -212,6 +219,12 @@ func (w *stackWorld) alter(time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// isNode reports whether an address is a modelled node's own.
+func (w *stackWorld) isNode(a netip.Addr) bool {
+	st := w.siteOf(a)
+	return st != nil && st.Host.IsNode(a)
 }
 
 func (t target) compare(u target) int {

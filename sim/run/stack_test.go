@@ -53,6 +53,12 @@ func TestTimes(t *testing.T) {
   cluster: {nodes: 2, services: [{name: web, type: NodePort, nodePort: 30080, endpoints: 2}]}
   traffic: [{name: t, from: {external: 2}, to: {service: default/web, via: nodePort}, connections: 20, rate: 10/s, requests: {count: 1}}]
 `, 42 * time.Millisecond, 42 * time.Millisecond},
+		// From a Pod of node-1 to the only endpoint, on node-2: the way between the nodes is both their wires.
+		"between nodes": {`
+  links: {pods: {delay: 1ms}, nodes: {delay: 5ms}}
+  cluster: {nodes: 2, services: [{name: web, endpoints: 1, on: [node-2]}]}
+  traffic: [{name: t, from: {pods: 1, on: [node-1]}, to: {service: default/web}, connections: 5, rate: 1/s, requests: {count: 1}}]
+`, 24 * time.Millisecond, 24 * time.Millisecond},
 		"one host is far": {`
   links: {pods: {delay: 1ms}, hosts: [{address: 10.244.1.10, link: {delay: 50ms}}]}
   cluster: {nodes: 1, services: [{name: web, endpoints: 1}]}

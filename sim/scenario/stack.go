@@ -11,6 +11,7 @@ type Links struct {
 	At        Pos        `yaml:"-"`
 	Pods      *Link      `yaml:"pods" doc:"between each Pod and its node"`
 	Endpoints *Link      `yaml:"endpoints" doc:"between each endpoint and its node, in place of pods"`
+	Nodes     *Link      `yaml:"nodes" doc:"between each node and the network that joins the nodes; no time when absent"`
 	Outside   *Link      `yaml:"outside" doc:"between the nodes and everything beyond them: clients outside the cluster, Pods of nodes that are not modelled"`
 	Hosts     []HostLink `yaml:"hosts" doc:"of single hosts, in place of the others"`
 }
@@ -105,6 +106,7 @@ func (d *decoder) stacks(s *Scenario) {
 		link(l.Pods)
 		link(l.Endpoints)
 		link(l.Outside)
+		link(l.Nodes)
 		for i := range l.Hosts {
 			link(&l.Hosts[i].Link)
 		}
