@@ -142,9 +142,6 @@ func (b *Backend) serve(ctx context.Context, c net.Conn, note func(string)) {
 		if ctx.Err() == nil {
 			note(fmt.Sprintf("warning: backend %s of %s: %v", b.Target, b.Service, err))
 		}
-		if r, ok := c.(interface{ Reset() }); ok {
-			r.Reset() // as the host of a process that is gone does
-		}
 		return
 	}
 	defer to.Close()

@@ -20,7 +20,8 @@ type Client struct {
 	Addrs []netip.Addr
 	Conf  dns.ResolvConf // of its /etc/resolv.conf
 
-	host *netstack.Host
+	host  *netstack.Host
+	local bool // it is a Pod of the local node, whatever its address
 }
 
 // families are the IP versions in the order in which a client prefers them.
@@ -33,7 +34,9 @@ func (e *Emulator) clientFrom(from string) (*Client, error) {
 	namespace, pod := "default", "client"
 	switch a, err := netip.ParseAddr(from); {
 	case from == "":
-		c.Addrs = e.freePod(0)
+		if c.Addrs, c.local = e.freePod(0), true; len(c.Addrs) == 0 {
+			return nil, &InputError{What: "--from", Why: "the local node has no address for another Pod: name one"}
+		}
 		c.Name = "a Pod of " + s.Host.Name
 	case err == nil:
 		if a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() {
@@ -82,19 +85,23 @@ func (e *Emulator) podAddrs(namespace, name string) (out []netip.Addr) {
 	return out
 }
 
-// freePod is the n-th Pod of the local node that nobody else is, with an address for each family of the node's Pod CIDRs.
+// freePod is the n-th Pod of the local node that nobody else is, with an address for each family of the node's Pod CIDRs,
+// or, where it has none, of the Services.
 func (e *Emulator) freePod(n int) (out []netip.Addr) {
 	for _, f := range families {
 		a := e.subject.FreePod(f)
-		if !e.subject.Host.IsLocalPod(a) && (f == packet.IPv6 || len(e.subject.Host.PodCIDRs) > 0) {
-			continue // the node has no Pods of this family
+		if !e.subject.Host.IsLocalPod(a) && (len(e.subject.Host.PodCIDRs) > 0 || len(e.subject.State.Ports(f)) == 0) {
+			continue // the node has no Pods of this family, or nothing is there for them
 		}
-		for i := 0; i < n || e.taken(a); a = a.Prev() {
+		local := e.subject.Host.IsLocalPod(a)
+		for i := 0; a.IsValid() && (i < n || e.taken(a)); a = a.Prev() {
 			if !e.taken(a) {
 				i++
 			}
 		}
-		out = append(out, a)
+		if a.IsValid() && local == e.subject.Host.IsLocalPod(a) {
+			out = append(out, a)
+		}
 	}
 	return out
 }
@@ -117,15 +124,13 @@ func (e *Emulator) taken(a netip.Addr) bool {
 	return false
 }
 
-// settle gives a client a stack of its own.
-func (e *Emulator) settle(c *Client) error {
-	var err error
+// settle gives a client a stack of its own, or that of whoever has its address.
+func (e *Emulator) settle(c *Client) {
 	e.do(func() {
 		if c.host = e.fabric.HostOf(c.Addrs[0]); c.host == nil {
-			c.host, err = e.addHost(c.Addrs...)
+			c.host = e.addHost(c.local, c.Addrs...)
 		}
 	})
-	return err
 }
 
 // dial resolves, asks whether the address is emulated, and connects; of several addresses the first that answers is taken.

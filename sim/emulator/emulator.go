@@ -96,9 +96,7 @@ func (e *Emulator) begin() error {
 	if e.client, err = e.clientFrom(e.o.From); err != nil {
 		return err
 	}
-	if err := e.settle(e.client); err != nil {
-		return err
-	}
+	e.settle(e.client)
 	return e.reconcile()
 }
 
@@ -237,6 +235,10 @@ func (e *Emulator) ServeHTTP(l net.Listener) error {
 func (e *Emulator) onClose(stop func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		go stop()
+		return
+	}
 	e.stops = append(e.stops, stop)
 }
 

@@ -136,25 +136,23 @@ func (e *Emulator) reconcile() error {
 }
 
 // hostAt finds or makes the host that has an address: a Pod of the local node, the node itself, or a machine outside.
-func (e *Emulator) hostAt(a netip.Addr) (h *netstack.Host, err error) {
+func (e *Emulator) hostAt(a netip.Addr) (h *netstack.Host) {
 	e.do(func() {
 		if h = e.fabric.HostOf(a); h == nil {
-			h, err = e.addHost(a)
+			h = e.addHost(e.subject.Host.IsLocalPod(a), a)
 		}
-		if h != nil {
-			h.On()
-		}
+		h.On()
 	})
-	return h, err
+	return h
 }
 
-// addHost gives addresses a stack. It is for functions given to do.
-func (e *Emulator) addHost(addrs ...netip.Addr) (*netstack.Host, error) {
+// addHost gives addresses a stack: on the local node, or outside. It is for functions given to do.
+func (e *Emulator) addHost(local bool, addrs ...netip.Addr) *netstack.Host {
 	var at *netstack.Node
-	if e.subject.Host.IsLocalPod(addrs[0]) {
+	if local || e.subject.Host.IsLocalPod(addrs[0]) {
 		at = e.node
 	}
-	return e.fabric.AddHost(at, nil, addrs...), nil
+	return e.fabric.AddHost(at, nil, addrs...)
 }
 
 // listensAt reports whether something stands at one of some addresses.
@@ -171,10 +169,7 @@ func (e *Emulator) listensAt(addrs []netip.Addr) bool {
 
 // stand lets a tenant listen.
 func (e *Emulator) stand(at place, t tenant) (*standing, error) {
-	h, err := e.hostAt(at.at.Addr())
-	if err != nil {
-		return nil, err
-	}
+	h := e.hostAt(at.at.Addr())
 	if at.proto == packet.UDP {
 		p, err := h.ListenUDP(at.at)
 		if err != nil {

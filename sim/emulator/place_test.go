@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/emulator"
 	"github.com/svclab/svclab/sim/input"
 	"github.com/svclab/svclab/sim/run"
@@ -319,5 +320,31 @@ func TestUDPBackend(t *testing.T) {
 			}
 			c.Close()
 		}
+	}
+}
+
+// TestNoNode: where no Node is given, a stand-in takes its place, and its clients' answers come back through it.
+func TestNoNode(t *testing.T) {
+	var kept []string
+	for _, d := range strings.Split(world, "\n---\n") {
+		if !strings.Contains(d, "kind: Node\n") && !strings.Contains(d, "KubeProxyConfiguration") {
+			kept = append(kept, d)
+		}
+	}
+	for _, mode := range []service.Mode{service.ModeIPTables, service.ModeIPVS} {
+		s, err := run.Load([]input.Source{{Name: "world", Data: []byte(strings.Join(kept, "\n---\n"))}}, run.Options{Mode: mode})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := emulator.New(s, emulator.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []string{"web.shop:80", "10.96.0.80:80", "[fd00:96::80]:80"} {
+			if page := get(t, dial(t, e, to), "x"); !strings.HasPrefix(page, "Pod shop/web-") {
+				t.Errorf("%s, %s: %s", mode, to, page)
+			}
+		}
+		e.Close()
 	}
 }

@@ -13,8 +13,7 @@ import (
 // when it is detached.
 func (e *Emulator) attach(tun io.ReadWriteCloser, c *Client) (detach func(), err error) {
 	node := e.node
-	local := e.subject.Host.IsLocalPod(c.Addrs[0])
-	if !local {
+	if !c.local && !e.subject.Host.IsLocalPod(c.Addrs[0]) {
 		node = nil
 	}
 	var port *netstack.Port
