@@ -53,6 +53,17 @@ func (n *Namespace) IPVS() (*IPVS, error) {
 	return v, nil
 }
 
+// Close closes the sockets; IPVS stays as it is.
+func (v *IPVS) Close() {
+	if v == nil {
+		return
+	}
+	v.h.Close()
+	if v.many != nil {
+		v.many.close()
+	}
+}
+
 // Run carries out one command.
 func (v *IPVS) Run(c ipvs.Command) error {
 	s, d := mobyService(c.Service), mobyDestination(c.Server)

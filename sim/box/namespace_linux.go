@@ -29,6 +29,15 @@ func (in *Inside) NewNamespace(name string) (*Namespace, error) {
 	return in.hold(name, func() error { return unix.Unshare(unix.CLONE_NEWNET) })
 }
 
+// Close lets go of the namespace: the kernel takes it down when nothing else holds it, neither a socket nor a thread in it.
+func (n *Namespace) Close() error {
+	if n == nil {
+		return nil
+	}
+	n.links.Close()
+	return n.fd.Close()
+}
+
 func (in *Inside) hold(name string, enter func() error) (*Namespace, error) {
 	n := &Namespace{Name: name, in: in, fd: netns.None()}
 	err := onThread(func() (err error) {

@@ -33,11 +33,14 @@ type agent struct {
 }
 
 func newAgent(in *box.Inside) (map[string]box.Handler, error) {
-	a := &agent{in: in, servers: map[Backend]func(){}, locals: map[localKey]int{}, selfless: map[netip.Addr]bool{}}
+	a := &agent{in: in}
 	return map[string]box.Handler{
 		"setup": func(_ context.Context, r *box.Request) error {
 			var q setupRequest
 			if err := r.Decode(&q); err != nil {
+				return err
+			}
+			if err := a.tear(); err != nil {
 				return err
 			}
 			a.top = q.Topology
@@ -63,6 +66,21 @@ func newAgent(in *box.Inside) (map[string]box.Handler, error) {
 		"ipvs":      a.dumpIPVS,
 		"time":      a.time,
 	}, nil
+}
+
+// tear lets go of what an earlier setup built.
+func (a *agent) tear() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, stop := range a.servers {
+		stop()
+	}
+	a.servers, a.locals, a.selfless = map[Backend]func(){}, map[localKey]int{}, map[netip.Addr]bool{}
+	a.vs.Close()
+	a.vs = nil
+	err := errors.Join(a.node.Close(), a.outside.Close(), a.pods.Close())
+	a.node, a.outside, a.pods = nil, nil, nil
+	return err
 }
 
 func (a *agent) side(s Side) *box.Namespace {

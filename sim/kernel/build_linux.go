@@ -101,6 +101,9 @@ func (a *agent) build() error {
 		return err
 	}
 	for s := range a.responders {
+		if a.responders[s] != nil { // they serve any namespace
+			continue
+		}
 		if s > 0 && a.in.UML { // one processor: one thread answers for all
 			a.responders[s] = a.responders[0]
 		} else if a.responders[s], err = box.NewResponder(acceptedHold); err != nil {

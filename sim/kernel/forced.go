@@ -126,8 +126,9 @@ type forced struct {
 	now  time.Duration
 	in   string
 	drew bool
-	// endpoint and seen are the addresses at the far side of the node.
+	// endpoint and seen are the addresses at the far side of the node; local says that the far side is the node itself.
 	endpoint, seen netip.AddrPort
+	local          bool
 }
 
 func (f *forced) play() (*Mismatch, error) {
@@ -156,7 +157,7 @@ func (f *forced) play() (*Mismatch, error) {
 	f.node.SetSource(script)
 	d := f.send(f.in, &p)
 	f.drew = script.Asked() > 0
-	f.endpoint, f.seen = p.Dst, p.Src
+	f.endpoint, f.seen, f.local = p.Dst, p.Src, d.Fate == datapath.Delivered
 	switch d.Fate {
 	case datapath.Dropped:
 		if !o.Failure.Dropped() {
@@ -227,7 +228,15 @@ func (f *forced) request(p packet.Packet) {
 
 func (f *forced) reply(p packet.Packet) {
 	p.Src, p.Dst, p.Proto, p.TTL = f.endpoint, f.seen, f.o.Proto, 64
-	f.send(f.host.Ingress(f.endpoint.Addr()), &p)
+	f.send(f.from(), &p)
+}
+
+// from is where the endpoint's packets come from: a virtual address of kube-ipvs0 is the node's own.
+func (f *forced) from() string {
+	if f.local {
+		return ""
+	}
+	return f.host.Ingress(f.endpoint.Addr())
 }
 
 // answered plays the rest of a connection that was answered: as many segments as the client's socket counted, and a reset.
@@ -276,7 +285,7 @@ func (f *forced) closed() {
 	if f.endpoint.Addr().Is6() {
 		p.Proto, p.ICMPType, p.ICMPCode = packet.ICMPv6, 1, 4
 	}
-	f.send(f.host.Ingress(f.endpoint.Addr()), &p)
+	f.send(f.from(), &p)
 }
 
 func (f *forced) header() uint32 {

@@ -117,6 +117,21 @@ func (k *Kernel) call(ctx context.Context, method string, arg, reply any) error 
 // Close ends the kernel world; nothing of it is left when it returns.
 func (k *Kernel) Close() error { return k.v.Close() }
 
+// Reset gives the kernel another topology, without rules: new namespaces in place of the old ones. A kernel of its own, which takes
+// seconds to come up, serves one after another.
+func (k *Kernel) Reset(ctx context.Context, t Topology) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	if err := k.call(ctx, "setup", setupRequest{Topology: t}, nil); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.top, k.ports, k.notes = t, newPorts(time.Now), nil
+	return nil
+}
+
 // Vehicle is what brought the kernel; never VehicleAuto.
 func (k *Kernel) Vehicle() Vehicle { return k.name }
 

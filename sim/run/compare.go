@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/svclab/svclab/datapath"
-	"github.com/svclab/svclab/datapath/iptables"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/box"
 	"github.com/svclab/svclab/sim/kernel"
@@ -40,6 +39,8 @@ type CompareOptions struct {
 	blind  bool                                     // for tests: rules and counters are not compared
 	loaded func(*Subject, kernel.Topology)          // told what the kernel is loaded with, before it starts
 	dumped func(*comparison, packet.Family, string) // told of the kernel's rules at the end
+	// start is what brings the kernel, for tests of many scenarios in one; nil for kernel.Start, and it is closed in the end.
+	start func(context.Context, kernel.Config) (*kernel.Kernel, error)
 }
 
 // DefaultPatience is the longest time for which connections are opened in the scenario's own time.
@@ -63,6 +64,8 @@ type comparison struct {
 	shift    time.Duration // how far the model's clock is ahead of the kernel's
 	serial   bool          // what one connection meets depends on those before it: one at a time
 	hurried  bool          // time would matter, but there is not so much of it
+	entries  bool          // what matters is how long IPVS keeps its entries
+	aged     bool          // the model's entries have aged and the kernel's have not
 	paced    bool          // time matters: connections start when the scenario says
 	watchers []*witness
 	last     map[client]measure.Outcome // how each client's last connection ended
@@ -96,7 +99,7 @@ func Compare(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareO
 		return nil, err
 	}
 	stopped := c.perform(ctx)
-	if c.kernel != nil {
+	if c.kernel != nil && o.start == nil {
 		defer c.kernel.Close()
 	}
 	if m, missing := box.Missing(stopped); missing {
@@ -178,35 +181,17 @@ func (c *comparison) network() error {
 		c.serial = c.serial || serial
 		c.paced = c.paced || window > 0 && window/2 < span // a timeout that is too short should show, too
 	}
+	if window := entries(s.Node.IPVS); window > 0 && window/2 < span {
+		c.entries = !c.paced
+		c.paced = true
+	}
 	if patience := cmp.Or(c.opt.Patience, DefaultPatience); c.paced && span > patience {
-		c.paced, c.hurried = false, true
+		c.paced, c.hurried = false, !c.entries
 	}
 	if c.opt.loaded != nil {
 		c.opt.loaded(s, c.top)
 	}
 	return nil
-}
-
-// memory finds what makes one connection depend on those before it, and the shortest time after which it does no more; 0 without.
-func memory(rs *iptables.Ruleset) (serial bool, window time.Duration) {
-	for _, t := range rs.Tables() {
-		for _, chain := range t.Chains() {
-			for _, r := range chain.Rules {
-				for _, m := range r.Matches {
-					switch m := m.(type) {
-					case *iptables.Recent:
-						serial = true
-						if d := time.Duration(m.Seconds) * time.Second; d > 0 && (window == 0 || d < window) {
-							window = d
-						}
-					case *iptables.Nth:
-						serial = true
-					}
-				}
-			}
-		}
-	}
-	return serial, window
 }
 
 // kernelProfile is the model's profile of a kernel that runs here.
@@ -231,7 +216,11 @@ func (c *comparison) perform(ctx context.Context) error {
 	if vehicle == "" || vehicle == kernel.VehicleAuto {
 		vehicle = kernel.Choose(c.ops)
 	}
-	k, err := kernel.Start(ctx, kernel.Config{Vehicle: vehicle, Variant: c.variant, Topology: c.top})
+	start := c.opt.start
+	if start == nil {
+		start = kernel.Start
+	}
+	k, err := start(ctx, kernel.Config{Vehicle: vehicle, Variant: c.variant, Topology: c.top})
 	if err != nil {
 		return err
 	}
@@ -307,7 +296,11 @@ func (c *comparison) happen(ctx context.Context, at time.Duration) error {
 		}
 	}
 	if !c.hurried { // lists of the kernel do not age so fast
-		c.shift += max(0, at-c.now())
+		jump := max(0, at-c.now())
+		c.shift += jump
+		if c.entries && jump > time.Second {
+			c.aged, c.inexact = true, tooOld
+		}
 	}
 	_, do, _ := c.pending.Next()
 	if err := do(at); err != nil {

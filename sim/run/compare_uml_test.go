@@ -1,12 +1,20 @@
 package run
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/svclab/svclab/datapath"
+	"github.com/svclab/svclab/scenarios"
+	"github.com/svclab/svclab/sim/box"
 	"github.com/svclab/svclab/sim/kernel"
 	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/scenario"
 )
 
 // TestKernelCompareIPVS: kube-proxy's ipvs mode in a kernel of its own, end to end: sets, masquerade, node ports, hairpin, clients of
@@ -61,5 +69,97 @@ func TestKernelCompareIPVSFault(t *testing.T) {
 	}})
 	if r.Verdict != report.Fail || !planted {
 		t.Errorf("verdict %s, planted %v", r.Verdict, planted)
+	}
+}
+
+// kernelForMany brings one kernel for many comparisons.
+type kernelForMany struct {
+	ctx context.Context
+	k   *kernel.Kernel
+}
+
+func (m *kernelForMany) start(ctx context.Context, c kernel.Config) (k *kernel.Kernel, err error) {
+	if m.k != nil {
+		return m.k, m.k.Reset(ctx, c.Topology)
+	}
+	m.k, err = kernel.Start(m.ctx, c)
+	return m.k, err
+}
+
+// umlForMany is a User Mode Linux that lasts as long as a test.
+func umlForMany(t *testing.T) *kernelForMany {
+	needKernel(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	m := &kernelForMany{ctx: ctx}
+	t.Cleanup(func() {
+		if m.k != nil {
+			m.k.Close()
+		}
+	})
+	return m
+}
+
+// TestKernelCompareIPVSGallery: every scenario of the gallery with IPVS in it agrees with the kernel, at some of its connections, in one
+// boot; what has several nodes with rules, which a kernel world has not, says so.
+func TestKernelCompareIPVSGallery(t *testing.T) {
+	m := umlForMany(t)
+	files, err := scenarios.Files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared, patience := 0, DefaultPatience
+	if os.Getenv("SVCLAB_FIGURES") == "1" {
+		patience = 5 * time.Minute
+	}
+	for _, f := range files {
+		text, err := scenarios.Files.ReadFile(f.Name())
+		if err != nil || !strings.HasSuffix(f.Name(), ".yaml") || !strings.Contains(string(text), "kind: Scenario") || !strings.Contains(string(text), "ipvs") {
+			continue
+		}
+		t.Run(strings.TrimSuffix(f.Name(), ".yaml"), func(t *testing.T) {
+			sc, err := scenario.Read(f.Name(), text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if os.Getenv("SVCLAB_FIGURES") != "1" {
+				for i := range sc.Spec.Traffic {
+					sc.Spec.Traffic[i].Connections = min(sc.Spec.Traffic[i].Connections, shippedConnections)
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience+2*time.Minute)
+			defer cancel()
+			begin := time.Now()
+			r, err := Compare(ctx, sc, scenarios.Files, CompareOptions{Vehicle: kernel.VehicleUML, Patience: patience, start: m.start})
+			var missing *box.MissingError
+			if errors.As(err, &missing) {
+				if r.Verdict != report.NotCompared {
+					t.Errorf("verdict %s", r.Verdict)
+				}
+				if missing.Reason != severalNodes && missing.Reason != notModelled {
+					t.Skipf("%s: %s; to mend it: %s", missing.What, missing.Reason, missing.Mend)
+				}
+				t.Logf("not compared: %v", missing)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			agreed(t, r)
+			compared++
+			for _, x := range r.Traffic {
+				t.Logf("%s: %d connections, %d answered, %d refused, %d dropped", x.Name, x.Connections, x.Answered, x.Rejected, x.Dropped)
+			}
+			for _, k := range r.Checks {
+				if strings.Contains(k.Name, "ipvs") {
+					t.Logf("%s %s: %s", k.Verdict, k.Name, k.Reason)
+				}
+			}
+			t.Logf("%s after %s", r.Verdict, time.Since(begin).Round(time.Millisecond))
+		})
+	}
+	t.Logf("%d scenarios compared", compared)
+	if m.k != nil && compared < 12 {
+		t.Errorf("only %d scenarios were compared", compared)
 	}
 }

@@ -44,12 +44,17 @@ var knownDifferences = []knownDifference{
 	{
 		id: "as-fast-as-it-goes", what: "when connections start",
 		reason: "no rule of this scenario looks at the time within its span, so connections follow one another at once",
-		met:    func(c *comparison) bool { return !c.paced && !c.hurried },
+		met:    func(c *comparison) bool { return !c.paced && !c.hurried && !c.aged },
 	},
 	{
 		id: "no-time-for-timeouts", what: "what rules do when their timeouts have passed",
 		reason: "the scenario lasts longer than --patience, so connections follow one another at once, and the model is walked at the kernel's times",
 		met:    func(c *comparison) bool { return c.hurried },
+	},
+	{
+		id: "entries-that-stay", what: "which server is picked by what is left of connections long gone",
+		reason: "the scenario lasts longer than --patience, so time passed for the model alone: its entries ended, and the kernel's are still there",
+		met:    func(c *comparison) bool { return c.aged },
 	},
 	{
 		id: "plain-connections", what: "what happens on a connection after its first answer",

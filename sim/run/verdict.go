@@ -74,7 +74,9 @@ func (c *comparison) verdicts(ctx context.Context) *report.Report {
 		}
 	}
 	if !c.opt.blind {
-		c.rules(ctx, func(res check.Result, list []string) { add(res, nil, Only{}, list) })
+		whole := func(res check.Result, list []string) { add(res, nil, Only{}, list) }
+		c.rules(ctx, whole)
+		c.ipvs(ctx, whole)
 	}
 	r.Verdict = check.Overall(results).String()
 	r.Known, r.Timeline = c.known(), c.moments
@@ -153,8 +155,14 @@ func (c *comparison) connections(w *witness) (check.Result, Only, []string) {
 	} else if len(list) > 0 {
 		r.Reason = fmt.Sprintf("%d of %d connections differ; first %s", r.Equal.Differences, r.N, list[0])
 	}
+	if c.aged && r.Verdict == check.Fail {
+		r = r.WithDoubt(tooOld)
+	}
 	return r, only, list
 }
+
+// tooOld is why a difference may be nobody's fault.
+const tooOld = "time passed for the model's entries of IPVS and not for the kernel's: the scenario lasts longer than --patience"
 
 // rules compares the rules that the kernel gives back, and then their packet counters.
 func (c *comparison) rules(ctx context.Context, add func(check.Result, []string)) {
@@ -197,13 +205,18 @@ func difference(name, model, dump string, o kernel.DifferenceOptions, p places) 
 	if err != nil {
 		return check.Missing(name, err.Error()), nil
 	}
-	if len(diff) == 0 {
-		r.Verdict, r.Reason = check.Pass, fmt.Sprintf("all %d rules and the policies are equal", r.N)
-		if o.Packets {
-			r.Reason = fmt.Sprintf("all %d rules counted the same packets in model and kernel", r.N)
-		}
-		return r, nil
+	if len(diff) > 0 {
+		return differs(r, diff, p)
 	}
+	r.Verdict, r.Reason = check.Pass, fmt.Sprintf("all %d rules and the policies are equal", r.N)
+	if o.Packets {
+		r.Reason = fmt.Sprintf("all %d rules counted the same packets in model and kernel", r.N)
+	}
+	return r, nil
+}
+
+// differs is a result that has differences, with the Services they are about.
+func differs(r check.Result, diff []kernel.Difference, p places) (check.Result, []string) {
 	var list, named []string
 	for _, d := range diff {
 		s := p.service(d)
