@@ -115,10 +115,10 @@ func (c *Conn) stopWaiting() {
 // OnEnd sets who is told when the other side or the network ends the connection while no exchange is going on.
 func (c *Conn) OnEnd(ended func(now time.Duration, why string)) { c.ended = ended }
 
-// Exchange sends a request of some bytes and waits for a reply of some bytes; done is told "" or why it failed. Exchanges on
+// Exchange sends a request of some bytes, one at least, and waits for a reply of some bytes; done is told "" or why it failed. Exchanges on
 // one connection follow each other. A datagram is a request by itself, and its reply whatever datagram comes next.
 func (c *Conn) Exchange(requestBytes, replyBytes int, done func(now time.Duration, why string)) {
-	x := exchange{send: requestBytes, want: replyBytes, done: done}
+	x := exchange{send: max(requestBytes, 1), want: replyBytes, done: done}
 	switch c.state {
 	case idle:
 		c.begin(x)

@@ -302,8 +302,10 @@ func (f *Fabric) perform(it *item) {
 // and queue work for no other stack.
 func (f *Fabric) barrier() {
 	for _, h := range f.dirty {
-		h.tcp.Resume()
-		h.tcp.Pause()
+		if !h.gone {
+			h.tcp.Resume()
+			h.tcp.Pause()
+		}
 		h.dirty = false
 	}
 	f.dirty = f.dirty[:0]

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
@@ -48,6 +49,9 @@ type Host struct {
 	ephemeral uint16
 	listeners map[listenKey]*listener
 }
+
+// What gVisor would write to its log is in its counters.
+func init() { log.SetTarget(&log.MultiEmitter{}) }
 
 // theNIC is the number of every stack's only interface.
 const theNIC tcpip.NICID = 1
