@@ -199,7 +199,7 @@ func TestWalkCapture(t *testing.T) {
 	}
 }
 
-func nginx(t *testing.T) *Subject {
+func nginx(t testing.TB) *Subject {
 	t.Helper()
 	text, err := scenarios.Files.ReadFile("nginx-manifests.yaml")
 	if err != nil {

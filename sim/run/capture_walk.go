@@ -101,6 +101,9 @@ func unreadable(err error) string {
 	return err.Error()
 }
 
+// maxWait is how long after the first packet a packet may come. Nodes count time in nanoseconds, and timeouts are added to it.
+const maxWait = 100 * 365 * 24 * time.Hour
+
 // maxSkipReasons bounds how many reasons are told apart.
 const maxSkipReasons = 64
 
@@ -108,6 +111,10 @@ const maxSkipReasons = 64
 func (w *captureWalk) record(n int, rec *wire.Record) error {
 	if n == 1 {
 		w.first = rec.At
+	}
+	if rec.At-w.first > maxWait {
+		w.skip(n, "more than a century after the first")
+		return nil
 	}
 	w.now = max(w.now, rec.At-w.first) // clocks that were set back stand still
 	if w.q.Interface != "" && rec.Name != w.q.Interface {
