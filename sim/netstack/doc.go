@@ -23,7 +23,7 @@
 // iptables and conntrack are empty. Neighbours are not discovered: who has an address is known.
 //
 // What differs from Linux. gVisor has no SCTP. It takes the time of a SYN that was lost for part of the round trip, so that what
-// is lost right after a late handshake is late too. Its UDP does not learn the MTU of a path. A packet larger than the next link is
+// is lost right after a late handshake is late too. A packet larger than the next link is
 // counted by FORWARD rules before it is refused. A node sends no ICMP error when no route is there, nor when nobody has the address.
 // Congestion control is Reno. A packet whose checksum is wrong is dropped and counted where it enters, in place of being left
 // untracked. ICMP errors of a stack have no rate limit.

@@ -43,8 +43,11 @@ type Host struct {
 	wire  endpoint
 	dirty bool // its TCP got packets since the last barrier
 
-	messages  map[listenKey]*messageListener
-	strays    map[int64]bool   // flows whose next segment is followed by a stray one
+	messages   map[listenKey]*messageListener
+	strays     map[int64]bool      // flows whose next segment is followed by a stray one
+	paths      map[netip.Addr]pmtu // what is known of the ways to others
+	fragmentID uint32
+
 	tap       func(*item) bool // sees what the stack gets, of tests
 	ephemeral uint16
 	listeners map[listenKey]*listener

@@ -26,6 +26,11 @@ func (f *Fabric) heed(it *item) {
 		fatal, port = fatal4[p.ICMPCode], p.ICMPCode == 3
 	case p.Proto == packet.ICMPv6 && p.ICMPType == 1 && int(p.ICMPCode) < len(fatal6):
 		fatal, port = fatal6[p.ICMPCode], p.ICMPCode == 4
+	case p.Proto == packet.ICMPv6 && p.ICMPType == 2, p.Proto == packet.ICMP && p.ICMPType == 3 && p.ICMPCode == 4:
+		if b, ok := buffered(it.pkt).need(l.l4 + icmpHeader); ok {
+			it.to.learnPath(&p, &l, b)
+		}
+		return
 	default:
 		return
 	}

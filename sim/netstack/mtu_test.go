@@ -148,6 +148,7 @@ func TestPathMTU(t *testing.T) {
 		for i := range u.backends {
 			h := u.f.AddHost(b, nil, u.back(i))
 			must2(t, h.Listen(packet.TCP, netip.AddrPortFrom(u.back(i), 8080), u.server))
+			must2(t, h.Listen(packet.UDP, netip.AddrPortFrom(u.back(i), 5353), u.server))
 		}
 		seen := func(it *item) bool {
 			var p packet.Packet
@@ -174,6 +175,15 @@ func TestPathMTU(t *testing.T) {
 		s := u.f.Stats()
 		if why != "done" || at > 10*time.Second || s.PacketTooBig == 0 || len(errors) == 0 {
 			t.Fatalf("v6 %v: %q at %s, %d errors reached the Pod, %+v", v6, why, at, len(errors), s)
+		}
+		// A datagram of 1,400 bytes does not pass either; the sender learns, and cuts the next.
+		ask := func(within time.Duration) (r replay.Result) {
+			must2(t, u.pod.Open(Open{Proto: packet.UDP, Dst: u.dns(), Request: 1400, Timeout: within}, func(_ time.Duration, got replay.Result, _ *Conn) { r = got }))
+			u.f.Advance(u.f.Now() + 2*within)
+			return r
+		}
+		if first, second := ask(time.Second), ask(time.Second); first != replay.TimedOut || second != replay.Answered {
+			t.Errorf("v6 %v: datagrams are %v, %v", v6, first, second)
 		}
 		e := errors[0]
 		if e.Quoted.Dst != u.web() || e.Quoted.Src.Addr() != u.podIP() {

@@ -28,6 +28,20 @@ func (f *Fabric) depart(it *item) {
 		f.drop(it)
 		return
 	}
+	if cut := h.narrow(it); cut != nil {
+		f.stats.Sent--
+		f.dropPacket(it)
+		for _, b := range cut {
+			one := f.item()
+			*one = *it
+			one.pkt = packetOf(b)
+			f.sequence++
+			one.sequence = f.sequence
+			f.depart(one)
+		}
+		f.release(it)
+		return
+	}
 	if h.own {
 		it.node, it.in = h.node, ""
 		f.walk(it)
