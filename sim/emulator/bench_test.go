@@ -76,18 +76,49 @@ func source(t testing.TB) string {
 
 const bulkBytes = 64 << 20
 
-// pull asks for one helping and takes it.
-func pull(t testing.TB, c net.Conn, buf []byte) {
+// take asks for one helping and takes it.
+func take(c net.Conn, buf []byte) error {
 	if _, err := c.Write([]byte{1}); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for left := bulkBytes; left > 0; {
 		n, err := c.Read(buf)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		left -= n
 	}
+	return nil
+}
+
+func pull(t testing.TB, c net.Conn, buf []byte) {
+	t.Helper()
+	if err := take(c, buf); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// echoServer is an echo on loopback.
+func echoServer(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // BenchmarkBulkSOCKS copies bytes from a local process to a local client, by turns through a plain relay and through the SOCKS5 door,
@@ -135,30 +166,14 @@ func compare(b *testing.B, plain, through func(buf []byte)) {
 // BenchmarkConnect opens a connection and exchanges a byte, by turns through a plain relay and through the SOCKS5 door to an address.
 // "added-µs" is the difference of the medians.
 func BenchmarkConnect(b *testing.B) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
-	backend, err := emulator.ParseBackend("shop/web:http=tcp://" + l.Addr().String())
+	to := echoServer(b)
+	backend, err := emulator.ParseBackend("shop/web:http=tcp://" + to)
 	if err != nil {
 		b.Fatal(err)
 	}
 	e := open(b, emulator.Options{Backends: []emulator.Backend{backend}})
 	defer e.Close()
-	door, relay := socksDoor(b, e), plainRelay(b, l.Addr().String())
+	door, relay := socksDoor(b, e), plainRelay(b, to)
 	echo := func(c net.Conn) {
 		one := []byte{1}
 		if _, err := c.Write(one); err != nil {

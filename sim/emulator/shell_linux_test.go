@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -123,40 +122,125 @@ func TestKernelShell(t *testing.T) {
 	}
 }
 
-// clientVariable makes this test's program a client: it pulls helpings from the address, one for each byte of standard input, and
-// writes how long each took.
-const clientVariable = "EMULATOR_TEST_CLIENT"
+// What the test's program is told by its environment: it is a client of the address that follows, and does one thing for each byte of
+// standard input: it pulls a helping over one connection, or makes a connection and exchanges a byte. It writes how long each took.
+const (
+	pullVariable    = "EMULATOR_TEST_PULL"
+	connectVariable = "EMULATOR_TEST_CONNECT"
+)
 
-func client(to string) {
-	c, err := net.Dial("tcp", to)
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
+func init() {
+	if to := os.Getenv(pullVariable); to != "" {
+		c, err := net.Dial("tcp", to)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		buf := make([]byte, 256<<10)
+		serveInput(func() error { return take(c, buf) })
 	}
-	buf, in := make([]byte, 256<<10), bufio.NewReader(os.Stdin)
+	if to := os.Getenv(connectVariable); to != "" {
+		serveInput(func() error {
+			c, err := net.Dial("tcp", to)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			one := []byte{1}
+			if _, err := c.Write(one); err != nil {
+				return err
+			}
+			_, err = io.ReadFull(c, one)
+			return err
+		})
+	}
+}
+
+func serveInput(do func() error) {
+	in := bufio.NewReader(os.Stdin)
 	for {
 		if _, err := in.ReadByte(); err != nil {
 			os.Exit(0)
 		}
 		begin := time.Now()
-		if _, err := c.Write([]byte{1}); err != nil {
+		if err := do(); err != nil {
+			fmt.Println(err)
 			os.Exit(1)
-		}
-		for left := bulkBytes; left > 0; {
-			n, err := c.Read(buf)
-			if err != nil {
-				os.Exit(1)
-			}
-			left -= n
 		}
 		fmt.Println(time.Since(begin).Nanoseconds())
 	}
 }
 
-func init() {
-	if to := os.Getenv(clientVariable); to != "" {
-		client(to)
+// tool of a benchmark: one client of the address outside, and one of another in a shell, each of which does its thing once when asked.
+func clients(b *testing.B, e *emulator.Emulator, variable, plain, inside string) (outside, shell func() time.Duration) {
+	b.Helper()
+	one := func(w io.Writer, r *bufio.Reader) func() time.Duration {
+		return func() time.Duration {
+			if _, err := w.Write([]byte{1}); err != nil {
+				b.Fatal(err)
+			}
+			line, err := r.ReadString('\n')
+			var ns int64
+			if _, e := fmt.Sscan(line, &ns); e != nil {
+				b.Fatal(err, line)
+			}
+			return time.Duration(ns)
+		}
 	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), variable+"="+plain)
+	toPlain, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fromPlain, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	in, toShell, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fromShell, out, err := os.Pipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer out.Close()
+		defer in.Close()
+		_, err := e.Shell(context.Background(), emulator.Shell{
+			Argv: []string{os.Args[0]}, Dir: "/", Env: append(os.Environ(), variable+"="+inside), Stdio: [3]*os.File{in, out, os.Stderr},
+		})
+		ended <- err
+	}()
+	b.Cleanup(func() {
+		toPlain.Close()
+		toShell.Close()
+		cmd.Wait()
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
+		fromShell.Close()
+	})
+	return one(toPlain, bufio.NewReader(fromPlain)), one(toShell, bufio.NewReader(fromShell))
+}
+
+// byTurns runs two things by turns and returns their medians.
+func byTurns(b *testing.B, p, q func() time.Duration) (time.Duration, time.Duration) {
+	b.Helper()
+	p()
+	q()
+	var x, y []time.Duration
+	for b.Loop() {
+		x, y = append(x, p()), append(y, q())
+	}
+	slices.Sort(x)
+	slices.Sort(y)
+	return x[len(x)/2], y[len(y)/2]
 }
 
 // BenchmarkKernelBulkTUN copies bytes from a local process to a client, by turns through a plain relay and, in a shell, through the TUN,
@@ -164,70 +248,33 @@ func init() {
 func BenchmarkKernelBulkTUN(b *testing.B) {
 	needKernel(b)
 	src := source(b)
-	backend, err := emulator.ParseBackend("shop/web:http=tcp://" + netip.MustParseAddrPort(src).String())
+	backend, err := emulator.ParseBackend("shop/web:http=tcp://" + src)
 	if err != nil {
 		b.Fatal(err)
 	}
 	e := open(b, emulator.Options{Backends: []emulator.Backend{backend}})
-	defer e.Close()
+	b.Cleanup(e.Close)
+	plain, shell := clients(b, e, pullVariable, plainRelay(b, src), "10.96.0.80:80")
+	p, q := byTurns(b, plain, shell)
+	b.ReportMetric(bulkBytes/1e6/p.Seconds(), "plain-MB/s")
+	b.ReportMetric(bulkBytes/1e6/q.Seconds(), "through-MB/s")
+	b.ReportMetric(p.Seconds()/q.Seconds(), "share")
+}
 
-	plain := exec.Command(os.Args[0])
-	plain.Env = append(os.Environ(), clientVariable+"="+plainRelay(b, src))
-	toPlain, err := plain.StdinPipe()
+// BenchmarkKernelConnectTUN opens a connection and exchanges a byte, by turns through a plain relay and, in a shell, through the TUN.
+// "added-µs" is the difference of the medians.
+func BenchmarkKernelConnectTUN(b *testing.B) {
+	needKernel(b)
+	to := echoServer(b)
+	backend, err := emulator.ParseBackend("shop/web:http=tcp://" + to)
 	if err != nil {
 		b.Fatal(err)
 	}
-	fromPlain, err := plain.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := plain.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer plain.Wait()
-	defer toPlain.Close()
-
-	in, toTUN, err := os.Pipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	fromTUN, out, err := os.Pipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		defer out.Close()
-		_, err := e.Shell(context.Background(), emulator.Shell{
-			Argv: []string{os.Args[0]}, Dir: "/", Env: append(os.Environ(), clientVariable+"=10.96.0.80:80"), Stdio: [3]*os.File{in, out, os.Stderr},
-		})
-		ended <- err
-	}()
-	one := func(w io.Writer, r *bufio.Reader) time.Duration {
-		if _, err := w.Write([]byte{1}); err != nil {
-			b.Fatal(err)
-		}
-		line, err := r.ReadString('\n')
-		var ns int64
-		if _, e := fmt.Sscan(line, &ns); e != nil {
-			b.Fatal(err, line)
-		}
-		return time.Duration(ns)
-	}
-	plainLines, tunLines := bufio.NewReader(fromPlain), bufio.NewReader(fromTUN)
-	var p, q []time.Duration
-	one(toPlain, plainLines)
-	one(toTUN, tunLines)
-	for b.Loop() {
-		p, q = append(p, one(toPlain, plainLines)), append(q, one(toTUN, tunLines))
-	}
-	toTUN.Close()
-	if err := <-ended; err != nil {
-		b.Fatal(err)
-	}
-	slices.Sort(p)
-	slices.Sort(q)
-	b.ReportMetric(bulkBytes/1e6/p[len(p)/2].Seconds(), "plain-MB/s")
-	b.ReportMetric(bulkBytes/1e6/q[len(q)/2].Seconds(), "through-MB/s")
-	b.ReportMetric(p[len(p)/2].Seconds()/q[len(q)/2].Seconds(), "share")
+	e := open(b, emulator.Options{Backends: []emulator.Backend{backend}})
+	b.Cleanup(e.Close)
+	plain, shell := clients(b, e, connectVariable, plainRelay(b, to), "10.96.0.80:80")
+	p, q := byTurns(b, plain, shell)
+	b.ReportMetric(float64(p.Microseconds()), "plain-µs")
+	b.ReportMetric(float64(q.Microseconds()), "through-µs")
+	b.ReportMetric(float64((q - p).Microseconds()), "added-µs")
 }

@@ -17,6 +17,7 @@ type Port struct {
 	once   sync.Once
 
 	partial bool // transport checksums are the other end's affair
+	spare   sync.Pool
 }
 
 // portQueue is how many packets wait for a port's reader; more are dropped, as a network interface does.
@@ -51,7 +52,9 @@ func (p *Port) Host() *Host { return p.host }
 func (p *Port) Read(b []byte) (int, error) {
 	select {
 	case q := <-p.out:
-		return copy(b, q), nil
+		n := copy(b, q)
+		p.spare.Put(&q)
+		return n, nil
 	case <-p.closed:
 		return 0, io.EOF
 	}
@@ -115,7 +118,11 @@ func (p *Port) admit(it *item) bool {
 
 func (p *Port) deliver(it *item) {
 	f := p.host.f
-	b := bytesOf(make([]byte, 0, it.pkt.Size()), it.pkt)
+	var b []byte
+	if q, ok := p.spare.Get().(*[]byte); ok {
+		b = (*q)[:0]
+	}
+	b = bytesOf(b, it.pkt)
 	f.drop(it)
 	var view packet.Packet
 	var l layout
