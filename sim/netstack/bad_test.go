@@ -312,3 +312,37 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 }
+
+// TestOddHosts: hosts with no, invalid, repeated or taken addresses are hosts all the same.
+func TestOddHosts(t *testing.T) {
+	u := build(t, shape{})
+	a := addr("10.244.0.77")
+	u.f.AddHost(u.node, nil)
+	u.f.AddHost(u.node, nil, netip.Addr{}, a, a, addr("::ffff:10.244.0.78"))
+	h := u.f.AddHost(nil, nil, a)
+	if u.f.HostOf(a) != h {
+		t.Error("an address does not move to the newest host")
+	}
+	for _, o := range []Open{
+		{Proto: packet.TCP},
+		{Proto: packet.TCP, Dst: netip.AddrPortFrom(u.vip(), 0)},
+		{Proto: packet.TCP, Dst: netip.MustParseAddrPort("[fd00::1]:80")},
+		{Proto: packet.TCP, Dst: u.web(), Src: netip.MustParseAddrPort("10.9.9.9:1")},
+		{Proto: packet.TCP, Dst: netip.MustParseAddrPort("224.0.0.1:80")},
+		{Proto: packet.UDP, Dst: netip.MustParseAddrPort("255.255.255.255:80")},
+		{Proto: 99, Dst: u.web()},
+	} {
+		if err := h.Open(o, func(_ time.Duration, r replay.Result, _ *Conn) {
+			if r == replay.Answered {
+				t.Errorf("%+v: %v", o, r)
+			}
+		}); err != nil {
+			t.Log(err)
+		}
+	}
+	u.f.Advance(time.Minute)
+	u.works(t, time.Second)
+	h.Remove()
+	h.Remove()
+	u.works(t, time.Second)
+}

@@ -173,14 +173,21 @@ func must(err tcpip.Error) {
 	}
 }
 
+// addAddress gives the stack an address, once; what is none is left out.
 func (h *Host) addAddress(a netip.Addr) {
+	if !a.IsValid() {
+		return
+	}
 	proto := ipv4.ProtocolNumber
 	if !a.Is4() {
 		proto = ipv6.ProtocolNumber
 	}
-	must(h.stack.AddProtocolAddress(theNIC, tcpip.ProtocolAddress{
+	err := h.stack.AddProtocolAddress(theNIC, tcpip.ProtocolAddress{
 		Protocol: proto, AddressWithPrefix: toAddress(a).WithPrefix(),
-	}, stack.AddressProperties{}))
+	}, stack.AddressProperties{})
+	if _, twice := err.(*tcpip.ErrDuplicateAddress); !twice {
+		must(err)
+	}
 }
 
 func (h *Host) close() {
@@ -212,8 +219,8 @@ func (h *Host) Remove() {
 // setAddresses gives the stack other addresses; sockets bound to those that go lose them.
 func (h *Host) setAddresses(addrs []netip.Addr) {
 	for _, a := range h.addrs {
-		if !slices.Contains(addrs, a) {
-			must(h.stack.RemoveAddress(theNIC, toAddress(a)))
+		if a.IsValid() && !slices.Contains(addrs, a) {
+			_ = h.stack.RemoveAddress(theNIC, toAddress(a)) // gone already, if it was there twice
 		}
 	}
 	for _, a := range addrs {
