@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ type Capture struct {
 	bytes     []byte
 	raw       []byte // bytes of the packet that is walked, where it has some of its own
 	flows     flowTable
+	named     map[netip.Addr]string
 	id        uint64
 	kept      int64
 	left      map[string]int64  // packets beyond the limit, by node
@@ -56,8 +58,9 @@ func NewCapture(w io.Writer, o CaptureOptions) (*Capture, error) {
 	if o.Packets <= 0 {
 		o.Packets = DefaultCapturePackets
 	}
-	out, err := wire.NewWriter(w, wire.Section{Application: "svclab", Comment: o.About})
-	c := &Capture{out: out, limit: o.Packets, points: map[string]int{}, flows: flowTable{}, left: map[string]int64{}, datagrams: map[datagram]bool{}}
+	about := strings.TrimPrefix(o.About+"; each packet is here once for every point it passed: filter by frame.interface_name", "; ")
+	out, err := wire.NewWriter(w, wire.Section{Application: "svclab", Comment: about})
+	c := &Capture{out: out, limit: o.Packets, points: map[string]int{}, flows: flowTable{}, named: map[netip.Addr]string{}, left: map[string]int64{}, datagrams: map[datagram]bool{}}
 	if len(o.Points) > 0 {
 		c.only, c.passed = map[string]bool{}, map[string]bool{}
 	}
@@ -88,6 +91,23 @@ func (c *Capture) Tap(node string) *datapath.Tap {
 		Walked: func(now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
 			c.walked(node, now, t, p, d)
 		},
+	}
+}
+
+// attach captures what passes a subject's node, with the names of its cluster.
+func (c *Capture) attach(s *Subject) {
+	s.Node.SetTap(c.Tap(s.Host.Name))
+	c.names(s.addressNames())
+}
+
+// names tells what addresses are called, those that were told already left out.
+func (c *Capture) names(all map[netip.Addr]string) {
+	for a := range c.named {
+		delete(all, a)
+	}
+	maps.Copy(c.named, all)
+	if c.err == nil {
+		c.err = c.out.Names(all)
 	}
 }
 

@@ -50,7 +50,7 @@ func TestTsharkReadsTheGallery(t *testing.T) {
 // tsharkReads returns how many packets tshark reads without a complaint.
 func tsharkReads(t *testing.T, tshark, file string) int {
 	t.Helper()
-	c := exec.Command(tshark, "-n", "-r", file, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE",
+	c := exec.Command(tshark, "-n", "-r", file, "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "sctp.checksum:CRC-32C",
 		"-T", "fields", "-E", "separator=|", "-E", "occurrence=a", "-e", "frame.interface_name", "-e", "frame.comment", "-e", "ip.checksum.status",
 		"-e", "_ws.malformed", "-e", "_ws.expert.severity", "-e", "_ws.expert.message")
 	var errs bytes.Buffer

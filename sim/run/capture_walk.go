@@ -60,6 +60,9 @@ func (s *Subject) Walk(q CaptureRequest) (*report.Captured, error) {
 	w := &captureWalk{Subject: s, q: q, skipped: map[string]int{}, result: &report.Captured{
 		SchemaVersion: report.SchemaVersion, Kind: "Capture", Packets: []report.Passed{}, Skipped: []report.Skipped{},
 	}}
+	if q.Capture != nil {
+		q.Capture.names(s.addressNames())
+	}
 	for n := 1; ; n++ {
 		rec, err := r.Next()
 		if err == io.EOF {

@@ -62,7 +62,7 @@ func (e *engine) makeSites() error {
 		}
 		s.Node.SetSource(&e.source)
 		if c := e.options.Capture; c != nil {
-			s.Node.SetTap(c.Tap(s.Host.Name))
+			c.attach(s)
 		}
 		e.sites = append(e.sites, st)
 	}

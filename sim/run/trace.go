@@ -127,6 +127,7 @@ func (s *Subject) tracePacket(q TraceRequest, p packet.Packet, in string) (*repo
 		if q.Frame != nil {
 			c.frame(q.Frame.Bytes)
 		}
+		c.names(s.addressNames())
 		c.walked(s.Host.Name, 0, &steps, &p, &d)
 	}
 

@@ -8,6 +8,7 @@ const (
 	blockInterface = 1
 	blockPacket    = 2 // obsolete
 	blockSimple    = 3
+	blockNames     = 4
 	blockEnhanced  = 6
 
 	byteOrderMagic = 0x1a2b3c4d
@@ -24,6 +25,12 @@ const (
 	optOffset      = 14
 	optFlags       = 2
 	optPacketID    = 5
+)
+
+// Records of a name resolution block (section 4.5).
+const (
+	namesIPv4 = 1
+	namesIPv6 = 2
 )
 
 // Bounds on what is read.

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
+	"net/netip"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -81,6 +84,45 @@ func (w *Writer) Record(r Record) error {
 	w.packets++
 	return w.end()
 }
+
+// Names tells what addresses are called, in the order of the addresses, for whoever shows the capture. Blocks of no names are not
+// written.
+func (w *Writer) Names(names map[netip.Addr]string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	begun := false
+	for _, a := range slices.SortedFunc(maps.Keys(names), netip.Addr.Compare) {
+		if !begun {
+			w.begin(blockNames)
+			begun = true
+		}
+		kind := uint16(namesIPv4)
+		if a.Is6() {
+			kind = namesIPv6
+		}
+		name := names[a][:min(len(names[a]), maxNameBytes)]
+		w.u16(kind)
+		w.u16(uint16(len(a.AsSlice()) + len(name) + 1))
+		w.block = append(append(append(w.block, a.AsSlice()...), name...), 0)
+		w.pad()
+		if len(w.block) > MaxBlockBytes/2 {
+			w.u32(0) // the end of the records; no options follow
+			if err := w.end(); err != nil {
+				return err
+			}
+			begun = false
+		}
+	}
+	if !begun {
+		return nil
+	}
+	w.u32(0)
+	return w.end()
+}
+
+// maxNameBytes is the longest name of an address.
+const maxNameBytes = 255
 
 // Packets is how many were written.
 func (w *Writer) Packets() int { return w.packets }
