@@ -31,8 +31,6 @@ const (
 	First Which = "first" // opens it
 	Reply Which = "reply" // the endpoint's first answer
 	Later Which = "later" // another packet of the client, after the handshake
-
-	whole Which = "whole" // the one that was given
 )
 
 // Whiches lists the packets that can be traced.
@@ -45,7 +43,7 @@ const clientPort = 40000
 func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 	if q.Frame != nil {
 		q.From, q.To, q.Proto = q.Frame.View.Src, q.Frame.View.Dst, q.Frame.View.Proto
-		q.Which = whole
+		q.Which = First
 	} else if q.From.Port() == 0 {
 		q.From = netip.AddrPortFrom(q.From.Addr(), clientPort)
 	}
@@ -68,7 +66,7 @@ func (s *Subject) Trace(q TraceRequest) (*report.Trace, error) {
 // packetOf returns the packet to trace and the interface it arrives by, after those of its connection that go before it.
 func (s *Subject) packetOf(q TraceRequest) (packet.Packet, string, error) {
 	in := s.ingress(q.From.Addr())
-	if q.Which == whole {
+	if q.Frame != nil {
 		return q.Frame.View, in, nil
 	}
 	if q.Which == First || q.Which == "" {
