@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/packet"
+	"github.com/svclab/svclab/datapath/service"
 	"github.com/svclab/svclab/sim/box"
 	"github.com/svclab/svclab/sim/kernel"
 	"github.com/svclab/svclab/sim/measure"
@@ -64,7 +66,7 @@ type comparison struct {
 	shift    time.Duration // how far the model's clock is ahead of the kernel's
 	serial   bool          // what one connection meets depends on those before it: one at a time
 	hurried  bool          // time would matter, but there is not so much of it
-	entries  bool          // what matters is how long IPVS keeps its entries
+	ageing   ageing        // of IPVS
 	aged     bool          // the model's entries have aged and the kernel's have not
 	paced    bool          // time matters: connections start when the scenario says
 	watchers []*witness
@@ -181,12 +183,8 @@ func (c *comparison) network() error {
 		c.serial = c.serial || serial
 		c.paced = c.paced || window > 0 && window/2 < span // a timeout that is too short should show, too
 	}
-	if window := entries(s.Node.IPVS); window > 0 && window/2 < span {
-		c.entries = !c.paced
-		c.paced = true
-	}
 	if patience := cmp.Or(c.opt.Patience, DefaultPatience); c.paced && span > patience {
-		c.paced, c.hurried = false, !c.entries
+		c.paced, c.hurried = false, true
 	}
 	if c.opt.loaded != nil {
 		c.opt.loaded(s, c.top)
@@ -214,7 +212,13 @@ func kernelProfile(release string, v datapath.Variant) datapath.Profile {
 func (c *comparison) perform(ctx context.Context) error {
 	vehicle := c.opt.Vehicle
 	if vehicle == "" || vehicle == kernel.VehicleAuto {
-		vehicle = kernel.Choose(c.ops)
+		ops := c.ops
+		for i := range c.scenario.Spec.Events {
+			if p := c.scenario.Spec.Events[i].ProxyConfig; p != nil && (p.Mode == string(service.ModeIPVS) || bytes.Contains(p.Config.YAML, []byte("ipvs"))) {
+				ops = append(ops[:len(ops):len(ops)], datapath.IPVSFlush{})
+			}
+		}
+		vehicle = kernel.Choose(ops)
 	}
 	start := c.opt.start
 	if start == nil {
@@ -234,6 +238,7 @@ func (c *comparison) perform(ctx context.Context) error {
 		return err
 	}
 	c.begun = time.Now()
+	c.ageing = ageing{times: entryTimes(c.subject.Node.IPVS), rest: c.begun, ahead: map[time.Duration]time.Duration{}}
 	c.forcer = kernel.Forcer{Node: c.subject.Node, Host: c.subject.Host, Listens: c.listens}
 	stretch := newStretch(c)
 	for f := range c.flows() {
@@ -296,11 +301,12 @@ func (c *comparison) happen(ctx context.Context, at time.Duration) error {
 		}
 	}
 	if !c.hurried { // lists of the kernel do not age so fast
+		if err := c.age(ctx, max(0, at-c.now())); err != nil {
+			return err
+		}
 		jump := max(0, at-c.now())
 		c.shift += jump
-		if c.entries && jump > time.Second {
-			c.aged, c.inexact = true, tooOld
-		}
+		c.ageing.jumped(jump)
 	}
 	_, do, _ := c.pending.Next()
 	if err := do(at); err != nil {
@@ -316,6 +322,7 @@ func (c *comparison) happen(ctx context.Context, at time.Duration) error {
 		c.top.Backends = b
 	}
 	c.forcer.Node = c.subject.Node
+	c.serial = c.serial || len(c.subject.Node.IPVS.Services()) > 0
 	for _, w := range c.watchers {
 		if err := c.epoch(w, at); err != nil {
 			return err

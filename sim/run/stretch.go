@@ -13,6 +13,7 @@ import (
 // How connections are handed to the kernel.
 const (
 	lotSize      = 10000                  // connections sent at once, while the model walks those before them
+	entryLot     = 1000                   // the same where entries of IPVS matter: less than end within a second or two
 	quietTimeout = 400 * time.Millisecond // of connections that nothing answers: less than the first retransmission of a SYN
 	quietWorkers = 256
 	// perClient bounds the connections of one client address to one destination: source ports must not come back within
@@ -53,10 +54,20 @@ func (s *stretch) add(ctx context.Context, f traffic.Flow) error {
 		return nil
 	}
 	s.loud = append(s.loud, k)
-	if len(s.loud) >= lotSize && !s.c.paced {
-		return s.flush(ctx, false)
+	lot := lotSize
+	if len(s.c.ageing.times) > 0 {
+		lot = entryLot
 	}
-	return nil
+	if len(s.loud) < lot || s.c.paced {
+		return nil
+	}
+	if err := s.flush(ctx, false); err != nil || len(s.c.ageing.times) == 0 {
+		return err
+	}
+	if err := s.wait(); err != nil {
+		return err
+	}
+	return s.c.age(ctx, 0)
 }
 
 // flowID packs a group and a number within it.
