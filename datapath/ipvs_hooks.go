@@ -51,24 +51,27 @@ func (n *Node) ipvsResult(r ipvs.Result) netfilter.Verdict {
 
 // reinject sends a packet that IPVS forwards on its way: routed by the server's address, through OUTPUT from its beginning, and
 // POSTROUTING (net/netfilter/ipvs/ip_vs_xmit.c, ip_vs_nat_send_or_cont). FORWARD never sees it.
-func (n *Node) reinject(p *packet.Packet) Disposition {
+func (n *Node) reinject(p *packet.Packet, d *Disposition) {
 	w := &n.walk
 	out, local, _ := n.Routes.Lookup(n.taken.NextHop)
 	n.noteRoute(out, local)
 	if out == "" || local {
-		return Disposition{Reason: "no route to the server"}
+		d.Reason = "no route to the server"
+		return
 	}
 	if a := p.Src.Addr(); a.IsLoopback() && (a.Is4() || w.Hook == netfilter.Output) { // ip_vs_xmit.c, crosses_local_route_boundary
-		return Disposition{Reason: "IPVS sends nothing from a loopback address to a server elsewhere"}
+		d.Reason = "IPVS sends nothing from a loopback address to a server elsewhere"
+		return
 	}
 	if n.taken.Encapsulate {
-		return Disposition{Fate: Forwarded, Out: out, NextHop: n.taken.NextHop}
+		d.Fate, d.Out, d.NextHop = Forwarded, out, n.taken.NextHop
+		return
 	}
 	w.In, w.Out = "", out
 	if v := n.hook(netfilter.Output, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
-	d := n.leave(p)
+	n.leave(p, d)
 	d.NextHop = n.taken.NextHop
-	return d
 }

@@ -136,15 +136,19 @@ type Disposition struct {
 }
 
 // Receive walks a packet that arrived on an interface.
-func (n *Node) Receive(now time.Duration, in string, p *packet.Packet) Disposition {
+func (n *Node) Receive(now time.Duration, in string, p *packet.Packet) (d Disposition) {
 	n.begin(now, in)
-	return n.finish(p, n.arrive(p))
+	n.arrive(p, &d)
+	n.finish(p, &d)
+	return d
 }
 
 // Send walks a packet that a local socket sends.
-func (n *Node) Send(now time.Duration, p *packet.Packet) Disposition {
+func (n *Node) Send(now time.Duration, p *packet.Packet) (d Disposition) {
 	n.begin(now, "")
-	return n.finish(p, n.depart(p))
+	n.depart(p, &d)
+	n.finish(p, &d)
+	return d
 }
 
 func (n *Node) begin(now time.Duration, in string) {
@@ -161,7 +165,7 @@ func (n *Node) begin(now time.Duration, in string) {
 }
 
 // finish fills in what every disposition carries and lets go of a connection that was never confirmed.
-func (n *Node) finish(p *packet.Packet, d Disposition) Disposition {
+func (n *Node) finish(p *packet.Packet, d *Disposition) {
 	w := &n.walk
 	d.Conn, d.Work, d.Problem = w.Conn, w.Work, w.Unmodelled
 	d.Masqueraded = w.Conn != nil && (w.Conn.IsSNAT() || w.Conn.MasqueradeOut != "")
@@ -176,10 +180,9 @@ func (n *Node) finish(p *packet.Packet, d Disposition) Disposition {
 		w.Trace.Add(netfilter.Step{Hook: w.Hook, Kind: netfilter.StepDeliver, Result: d.describe()})
 	}
 	if n.tap != nil {
-		told := d // a copy: without a tap, no walk costs memory
+		told := *d // a copy: without a tap, no walk costs memory
 		n.tap.end(w, p, &told)
 	}
-	return d
 }
 
 func (d *Disposition) describe() string {

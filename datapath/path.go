@@ -100,89 +100,104 @@ func (n *Node) hook(h netfilter.Hook, p *packet.Packet) netfilter.Verdict {
 
 // arrive is the path of a packet from an interface: PREROUTING, the routing decision, then INPUT or FORWARD and POSTROUTING
 // (net/ipv4/ip_input.c, ip_rcv; net/ipv4/ip_forward.c).
-func (n *Node) arrive(p *packet.Packet) Disposition {
+func (n *Node) arrive(p *packet.Packet, d *Disposition) {
 	if v := n.hook(netfilter.PreRouting, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
 	if reason := n.martian(p); reason != "" {
-		return Disposition{Reason: reason}
+		d.Reason = reason
+		return
 	}
 	out, local, typ := n.Routes.Lookup(p.Dst.Addr())
 	n.noteRoute(out, local)
 	if local {
-		return n.deliver(p)
+		n.deliver(p, d)
+		return
 	}
 	switch typ {
 	case netfilter.Unspecified, netfilter.Unreachable, netfilter.Prohibit, netfilter.Blackhole:
-		return Disposition{Reason: "no route to the destination"}
+		d.Reason = "no route to the destination"
+		return
 	}
 	if !n.Profile.IPForward {
-		return Disposition{Reason: "forwarding is off"}
+		d.Reason = "forwarding is off"
+		return
 	}
 	if p.TTL == 1 {
-		return Disposition{Reason: "time to live exceeded"}
+		d.Reason = "time to live exceeded"
+		return
 	}
 	if p.TTL > 1 {
 		p.TTL--
 	}
 	n.walk.Out = out
 	if v := n.hook(netfilter.Forward, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
-	return n.leave(p)
+	n.leave(p, d)
 }
 
 // deliver is the end of the path of a packet for this host.
-func (n *Node) deliver(p *packet.Packet) Disposition {
+func (n *Node) deliver(p *packet.Packet, d *Disposition) {
 	if v := n.hook(netfilter.Input, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
-	return Disposition{Fate: Delivered}
+	d.Fate = Delivered
 }
 
 // leave is POSTROUTING and the interface.
-func (n *Node) leave(p *packet.Packet) Disposition {
+func (n *Node) leave(p *packet.Packet, d *Disposition) {
 	if v := n.hook(netfilter.PostRouting, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
-	return Disposition{Fate: Forwarded, Out: n.walk.Out}
+	d.Fate, d.Out = Forwarded, n.walk.Out
 }
 
 // depart is the path of a packet that a local socket sends: routed, OUTPUT, routed again if its destination changed,
 // POSTROUTING, and back in by lo when it is for this host (net/ipv4/netfilter.c, ip_route_me_harder).
-func (n *Node) depart(p *packet.Packet) Disposition {
+func (n *Node) depart(p *packet.Packet, d *Disposition) {
 	w := &n.walk
 	w.Hook = netfilter.Output
 	out, local, _ := n.Routes.Lookup(p.Dst.Addr())
 	n.noteRoute(out, local)
 	if out == "" && !local {
-		return Disposition{Reason: "no route to the destination"}
+		d.Reason = "no route to the destination"
+		return
 	}
 	w.Out = out
 	before := p.Dst.Addr()
 	if v := n.hook(netfilter.Output, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
 	if p.Dst.Addr() != before {
 		out, local, _ = n.Routes.Lookup(p.Dst.Addr())
 		n.noteRoute(out, local)
 		if out == "" && !local {
-			return Disposition{Reason: "no route to the destination"}
+			d.Reason = "no route to the destination"
+			return
 		}
 		w.Out = out
 	}
 	if !local && n.isBoundLoopback(p.Src.Addr()) {
-		return Disposition{Reason: "loopback source may not leave the host without route_localnet"}
+		d.Reason = "loopback source may not leave the host without route_localnet"
+		return
 	}
-	d := n.leave(p)
+	n.leave(p, d)
 	if d.Fate != Forwarded || !local {
-		return d
+		return
 	}
+	*d = Disposition{}
 	w.In, w.Out = "lo", ""
 	if v := n.hook(netfilter.PreRouting, p); v != netfilter.Accept {
-		return n.ended(v, p)
+		n.ended(v, p, d)
+		return
 	}
-	return n.deliver(p)
+	n.deliver(p, d)
 }
 
 // martian says why the routing code refuses a packet's source (net/ipv4/fib_frontend.c, __fib_validate_source): a loopback
@@ -208,16 +223,15 @@ func (n *Node) isBoundLoopback(a netip.Addr) bool {
 }
 
 // ended turns a verdict that stopped a hook into a disposition: a rejected packet is answered, one that IPVS took over goes on.
-func (n *Node) ended(v netfilter.Verdict, p *packet.Packet) Disposition {
+func (n *Node) ended(v netfilter.Verdict, p *packet.Packet, d *Disposition) {
 	switch v {
 	case netfilter.Stolen:
-		return n.reinject(p)
+		n.reinject(p, d)
 	case netfilter.Reject:
 		if a := n.reject(p); a != nil {
-			return Disposition{Fate: Rejected, Answer: a}
+			d.Fate, d.Answer = Rejected, a
 		}
 	}
-	return Disposition{}
 }
 
 func (n *Node) noteRoute(out string, local bool) {

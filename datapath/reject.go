@@ -101,7 +101,8 @@ func (n *Node) sendAnswer(a *packet.Packet) *packet.Packet {
 	default:
 		w.Info = conntrack.RelatedReply
 	}
-	d := n.depart(a)
+	var d Disposition
+	n.depart(a, &d)
 	n.answering = false
 	work := w.Work
 	*w = saved
