@@ -64,6 +64,9 @@ func TestHalfOpen(t *testing.T) {
 			answers++
 		}
 	}
+	if s := u.f.Stats().Stacks; s.SYNCookies < 8000 {
+		t.Errorf("%d SYN cookies", s.SYNCookies)
+	}
 	if answers < 10_000 {
 		t.Errorf("%d SYNs were answered", answers)
 	}
@@ -238,8 +241,8 @@ func TestSpoiledOnTheWay(t *testing.T) {
 		}))
 	}
 	u.f.Advance(time.Minute)
-	if s := u.backends[0].stack.Stats(); done != 20 || s.TCP.ChecksumErrors.Value() == 0 {
-		t.Errorf("%d of 20 done, %d checksum errors", done, s.TCP.ChecksumErrors.Value())
+	if s := u.f.Stats().Stacks; done != 20 || s.ChecksumErrors == 0 || s.Retransmits == 0 {
+		t.Errorf("%d of 20 done, %+v", done, s)
 	}
 }
 
@@ -345,4 +348,32 @@ func TestOddHosts(t *testing.T) {
 	h.Remove()
 	h.Remove()
 	u.works(t, time.Second)
+}
+
+// TestComeAndGo adds Pods with a connection each and removes them again: their memory is free, their counters stay.
+func TestComeAndGo(t *testing.T) {
+	u := build(t, shape{})
+	round := func(n int) {
+		for i := range n {
+			a := netip.AddrFrom4([4]byte{10, 244, 1, byte(i)})
+			h := u.f.AddHost(u.node, nil, a)
+			must2(t, h.Listen(packet.TCP, netip.AddrPortFrom(a, 80), u.server))
+			if r := u.try(t, u.pod, Open{Proto: packet.TCP, Dst: netip.AddrPortFrom(a, 80)}); r.result != replay.Answered {
+				t.Fatal(r)
+			}
+			if r := u.try(t, u.pod, Open{Proto: packet.TCP, Dst: netip.AddrPortFrom(a, 81)}); r.result != replay.Refused {
+				t.Fatal(r)
+			}
+			h.Remove()
+		}
+	}
+	round(20)
+	before, hosts := heap(), len(u.f.hosts)
+	round(100)
+	if grown := heap() - before; grown > 2<<20 || len(u.f.hosts) != hosts {
+		t.Errorf("100 Pods that came and went hold %d bytes; %d hosts, then %d", grown, hosts, len(u.f.hosts))
+	}
+	if s := u.f.Stats().Stacks; s.ResetsSent != 120 {
+		t.Errorf("%d of 120 resets are counted", s.ResetsSent)
+	}
 }

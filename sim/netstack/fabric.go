@@ -49,6 +49,7 @@ type Fabric struct {
 	stats Stats
 
 	hosts []*Host
+	made  int // hosts so far
 	nodes []*Node
 	at    map[netip.Addr]*Host
 	flows flows
@@ -98,7 +99,13 @@ func (f *Fabric) Close() {
 }
 
 // Stats returns the counters as they stand.
-func (f *Fabric) Stats() Stats { return f.stats }
+func (f *Fabric) Stats() Stats {
+	s := f.stats
+	for _, h := range f.hosts {
+		s.Stacks.count(h)
+	}
+	return s
+}
 
 // Now is the time since the Fabric was made: virtual, or in live mode elapsed.
 // It is for any goroutine in live mode.

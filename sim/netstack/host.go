@@ -26,7 +26,6 @@ import (
 // Host is one stack with one interface: a Pod, a machine outside, or a node as the owner of its own addresses.
 type Host struct {
 	f     *Fabric
-	index int
 	name  string
 	addrs []netip.Addr
 	node  *Node // where its packets go; nil for a machine outside
@@ -72,8 +71,9 @@ func (f *Fabric) AddHost(at *Node, l *Link, addrs ...netip.Addr) *Host {
 }
 
 func (f *Fabric) newHost(l Link, addrs []netip.Addr) *Host {
-	h := &Host{f: f, index: len(f.hosts), link: l, addrs: addrs}
-	h.name = fmt.Sprintf("host %d", h.index)
+	h := &Host{f: f, link: l, addrs: addrs}
+	f.made++
+	h.name = fmt.Sprintf("host %d", f.made)
 	if len(addrs) > 0 {
 		h.name = addrs[0].String()
 	}
@@ -213,7 +213,12 @@ func (h *Host) Remove() {
 			delete(h.f.at, a)
 		}
 	}
+	if h.gone {
+		return
+	}
 	h.close()
+	h.f.stats.Stacks.count(h)
+	h.f.hosts = slices.DeleteFunc(h.f.hosts, func(x *Host) bool { return x == h })
 }
 
 // setAddresses gives the stack other addresses; sockets bound to those that go lose them.

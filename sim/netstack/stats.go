@@ -36,4 +36,43 @@ type Stats struct {
 	RequestsDropped     uint64 // requests that a server left without an answer with its queue full
 	ConnectionsRefused  uint64 // connections that a server reset because it has enough
 	ConnectionsAccepted uint64
+
+	Stacks StackStats
+}
+
+// StackStats is what the stacks of all hosts counted, those that were removed included.
+type StackStats struct {
+	Retransmits        uint64 // TCP segments sent again
+	Timeouts           uint64 // retransmission timeouts
+	ResetsSent         uint64
+	ResetsReceived     uint64
+	ListenOverflows    uint64 // SYNs and final ACKs dropped because a listener's queue was full
+	SYNCookies         uint64 // SYNs answered without keeping anything
+	HandshakesFailed   uint64
+	ChecksumErrors     uint64 // TCP segments and datagrams dropped
+	Malformed          uint64 // IP packets, segments, datagrams and fragments dropped
+	ClosedPorts        uint64 // datagrams for which nobody listened
+	ReceiveBufferFull  uint64 // datagrams dropped because their socket was not read
+	ConnectionTimeouts uint64 // connections given up after retransmissions without an answer
+}
+
+// count adds up what a host's stack counted.
+func (t *StackStats) count(h *Host) {
+	if h.stack == nil {
+		return
+	}
+	s := h.stack.Stats()
+	t.Retransmits += s.TCP.Retransmits.Value()
+	t.Timeouts += s.TCP.Timeouts.Value()
+	t.ResetsSent += s.TCP.ResetsSent.Value()
+	t.ResetsReceived += s.TCP.ResetsReceived.Value()
+	t.ListenOverflows += s.TCP.ListenOverflowSynDrop.Value() + s.TCP.ListenOverflowAckDrop.Value()
+	t.SYNCookies += s.TCP.ListenOverflowSynCookieSent.Value()
+	t.HandshakesFailed += s.TCP.FailedConnectionAttempts.Value()
+	t.ChecksumErrors += s.TCP.ChecksumErrors.Value() + s.UDP.ChecksumErrors.Value()
+	t.Malformed += s.TCP.InvalidSegmentsReceived.Value() + s.UDP.MalformedPacketsReceived.Value() +
+		s.IP.MalformedPacketsReceived.Value() + s.IP.MalformedFragmentsReceived.Value()
+	t.ClosedPorts += s.UDP.UnknownPortErrors.Value()
+	t.ReceiveBufferFull += s.UDP.ReceiveBufferErrors.Value()
+	t.ConnectionTimeouts += s.TCP.EstablishedTimedout.Value()
 }
