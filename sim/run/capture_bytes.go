@@ -29,24 +29,26 @@ func (c *Capture) write(node, point string, now time.Duration, p *packet.Packet,
 		}
 		c.points[name] = i
 	}
-	if c.bytesOf(p, &fill); c.err == nil {
-		c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, OriginalBytes: p.LengthBytes, Comment: text, Direction: way, ID: c.id})
+	if original := c.bytesOf(p, &fill); c.err == nil {
+		c.err = c.out.Record(wire.Record{At: now, Interface: i, Data: c.bytes, OriginalBytes: original, Comment: text, Direction: way, ID: c.id})
 	}
 }
 
-// bytesOf makes the bytes of a packet's view: from those it was read from, or else its headers.
-func (c *Capture) bytesOf(p *packet.Packet, fill *filling) {
+// bytesOf makes the bytes of a packet's view, from those it was read from, or else its headers, and returns how many it has.
+func (c *Capture) bytesOf(p *packet.Packet, fill *filling) (original uint32) {
 	if fill.raw != nil { // bytes of one fragment are not of the packet that was put together from all
 		b, err := wire.Patch(c.bytes[:0], fill.raw, fill.from, p)
 		if c.bytes = b; err == nil {
 			c.oncePayload(p)
-			return
+			return p.LengthBytes
 		}
 	}
 	c.bytes, c.err = c.encode.Append(c.bytes[:0], p, fill.Unseen)
+	original = uint32(len(c.bytes)) // what is longer than an IP header can say was written as what it can
 	if c.err == nil && (p.Proto == packet.TCP || p.Proto == packet.UDP) {
 		c.bytes = c.bytes[:len(c.bytes)-wire.PayloadBytes(p)]
 	}
+	return original
 }
 
 // datagram is one payload on its way between two ends.
