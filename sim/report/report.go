@@ -145,6 +145,22 @@ func (p *Percentiles) String() string {
 	return fmt.Sprintf("p50 %s, p90 %s, p99 %s, p99.9 %s, max %s", p.P50, p.P90, p.P99, p.P999, p.Max)
 }
 
+// timed is a distribution of lengths of time, and of what.
+type timed struct {
+	what string
+	p    *Percentiles
+}
+
+// times are the distributions that were measured.
+func (t *Traffic) times() (out []timed) {
+	for _, x := range []timed{{"connections", t.ConnectTime}, {"requests", t.RequestTime}, {"lookups", t.LookupTime}} {
+		if x.p != nil {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 // ExitCode is 0 when all is well, 1 when a check failed, and with strict 4 when something stayed open.
 func (r *Report) ExitCode(strict bool) int {
 	switch r.Verdict {

@@ -19,13 +19,8 @@ func (r *Report) WriteText(w io.Writer, s Style) error {
 		fmt.Fprintf(&b, "traffic %s: %d connections, %d answered, %d rejected, %d dropped\n", t.Name, t.Connections, t.Answered, t.Rejected, t.Dropped)
 	}
 	for _, t := range r.Traffic {
-		for _, x := range []struct {
-			what string
-			p    *Percentiles
-		}{{"connections", t.ConnectTime}, {"requests", t.RequestTime}, {"lookups", t.LookupTime}} {
-			if x.p != nil {
-				fmt.Fprintf(&b, "%s, time of %s: %s\n", t.Name, x.what, x.p)
-			}
+		for _, x := range t.times() {
+			fmt.Fprintf(&b, "%s, time of %s: %s\n", t.Name, x.what, x.p)
 		}
 	}
 	for i := range r.Paths {
