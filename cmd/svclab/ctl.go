@@ -50,12 +50,19 @@ func (a *app) ctlCommand() *cobra.Command {
 		v := c.Flags().StringP("output", "o", "text", "text or json")
 		return func() { q.Set("output", *v) }
 	}
+	node := text("node", "", "another node than the local one, of up --all-nodes", "node")
+	both := func(a, b func(*cobra.Command, url.Values) func()) func(*cobra.Command, url.Values) func() {
+		return func(c *cobra.Command, q url.Values) func() {
+			x, y := a(c, q), b(c, q)
+			return func() { x(); y() }
+		}
+	}
 	c.AddCommand(
 		show("status", "The emulator at a glance", output),
 		show("shares", "What endpoints got so far, beside their exact shares", output),
-		show("rules", "iptables-save -c of the node as it is", text("family", "ipv4", "ipv4 or ipv6", "family")),
-		show("ipvs", "ipvsadm -Ln --stats of the node as it is", text("view", "stats", "stats, servers, rate, thresholds, persistent or conns", "view")),
-		show("conntrack", "conntrack -L of the node as it is", nil),
+		show("rules", "iptables-save -c of the node as it is", both(text("family", "ipv4", "ipv4 or ipv6", "family"), node)),
+		show("ipvs", "ipvsadm -Ln --stats of the node as it is", both(text("view", "stats", "stats, servers, rate, thresholds, persistent or conns", "view"), node)),
+		show("conntrack", "conntrack -L of the node as it is", node),
 		show("follow", "Every packet from now on, a line each", func(c *cobra.Command, q url.Values) func() {
 			v := c.Flags().Bool("steps", false, "with the rules that took part, a line each")
 			return func() {

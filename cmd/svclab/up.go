@@ -72,6 +72,7 @@ func (a *app) upCommand() *cobra.Command {
 	s.StringVar(&f.http, "http", "127.0.0.1:0", "where the HTTP proxy listens")
 	s.BoolVar(&f.listen, "listen", false, "let the proxies listen at other than loopback addresses: whoever reaches them uses them")
 	s.StringVar(&f.socket, "socket", "", "socket for svclab ctl (default: one in the user's runtime folder)")
+	s.BoolVar(&f.o.AllNodes, "all-nodes", false, "model every Node of the objects, not the local one alone")
 	s.IntVar(&f.o.MTU, "mtu", 0, fmt.Sprintf("of every emulated link, in bytes (default %d: no wire limits it)", emulator.DefaultMTU))
 	s.BoolVar(&f.shell, "shell", false, "run a shell, or the command after --, as a Pod of the cluster; ends with it, and with its exit code")
 	return c

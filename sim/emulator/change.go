@@ -83,6 +83,11 @@ func (e *Emulator) changeEndpoint(c EndpointChange) (string, error) {
 		}
 		return o.Apply(sources...)
 	})
+	for _, s := range e.sites[1:] {
+		if err == nil {
+			err = s.Adopt(e.now(), e.subject)
+		}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -233,13 +238,24 @@ func manifestOf(sl *service.EndpointSlice) ([]byte, error) {
 	})
 }
 
-// SwitchMode ends kube-proxy and starts it in another mode, as run.Subject.Switch says, and returns the log of the new process.
+// SwitchMode ends kube-proxy on every modelled node and starts it in another mode, as run.Subject.Switch says, and returns the log of
+// the local node's new process.
 func (e *Emulator) SwitchMode(mode service.Mode, cleanUp bool) (log []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, ErrClosed
 	}
-	e.do(func() { log, err = e.subject.Switch(e.now(), mode, cleanUp) })
+	e.do(func() {
+		for i, s := range e.sites {
+			var said []string
+			if said, err = s.Switch(e.now(), mode, cleanUp); err != nil {
+				return
+			}
+			if i == 0 {
+				log = said
+			}
+		}
+	})
 	return log, err
 }

@@ -39,13 +39,14 @@ func (e *Emulator) clientFrom(from string) (*Client, error) {
 		}
 		c.Name = "a Pod of " + s.Host.Name
 	case err == nil:
-		if a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsMulticast() {
+		if a.Zone() != "" || a.Is4In6() || a.IsLoopback() || a.IsUnspecified() || a.IsMulticast() {
 			return nil, &InputError{What: "--from", Text: from, Why: "is no address of a host"}
 		}
 		c.Addrs, c.Name = []netip.Addr{a}, a.String()
-		if s.Host.IsNode(a) {
-			c.Name = "node " + s.Host.Name
-			c.Addrs = s.Host.NodeIPs
+		for _, x := range e.sites {
+			if x.Host.IsNode(a) && !a.IsLoopback() {
+				c.Name, c.Addrs = "node "+x.Host.Name, x.Host.NodeIPs
+			}
 		}
 	default:
 		var ok bool
@@ -159,6 +160,7 @@ func (c *Client) dial(ctx context.Context, e *Emulator, proto packet.Protocol, a
 			failed = fmt.Errorf("the client has no address of %s: network is unreachable", packet.FamilyOf(a))
 			continue
 		}
+		e.hint(a)
 		conn, err := c.host.DialContext(ctx, proto, netip.AddrPortFrom(a, uint16(port)))
 		if err == nil {
 			return conn, nil
@@ -166,6 +168,13 @@ func (c *Client) dial(ctx context.Context, e *Emulator, proto packet.Protocol, a
 		failed = err
 	}
 	return nil, failed
+}
+
+// hint tells the user, once, that an address is that of a Node whose rules are not there.
+func (e *Emulator) hint(a netip.Addr) {
+	if e.scope.Load().bare[a] && e.hinted.CompareAndSwap(false, true) {
+		e.o.Note(fmt.Sprintf("warning: %s is of a Node that is not modelled, so its node ports do not answer: --all-nodes models all", a))
+	}
 }
 
 // speaks reports whether the client has an address of the family.

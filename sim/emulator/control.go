@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/svclab/svclab/datapath/ipvs"
@@ -19,9 +20,9 @@ import (
 // are JSON with ?output=json. Bad input is answered 400.
 var ControlPaths = map[string]string{
 	"GET /status":    "the emulator at a glance",
-	"GET /rules":     "iptables-save -c of the node; ?family=ipv6",
-	"GET /ipvs":      "ipvsadm -L -n --stats; ?view=servers, rate, thresholds, persistent or conns",
-	"GET /conntrack": "conntrack -L",
+	"GET /rules":     "iptables-save -c of the local node; ?family=ipv6, ?node=",
+	"GET /ipvs":      "ipvsadm -L -n --stats; ?view=servers, rate, thresholds, persistent or conns, ?node=",
+	"GET /conntrack": "conntrack -L; ?node=",
 	"GET /shares":    "what endpoints got so far, beside their exact shares",
 	"GET /follow":    "every packet from now on, a line each; ?steps=1 for their rules",
 	"POST /endpoint": "?verb=add, remove, ready, unready or terminate, ?address=, ?service=NS/NAME, ?node=",
@@ -58,9 +59,9 @@ func (e *Emulator) ServeControl(l net.Listener, stop func()) error {
 	text("GET /rules", func(r *http.Request) (string, error) {
 		switch f := r.FormValue("family"); f {
 		case "", "ipv4":
-			return e.Rules(packet.IPv4), nil
+			return e.Rules(r.FormValue("node"), packet.IPv4)
 		case "ipv6":
-			return e.Rules(packet.IPv6), nil
+			return e.Rules(r.FormValue("node"), packet.IPv6)
 		default:
 			return "", &InputError{What: "family", Text: f, Why: "is not ipv4 or ipv6"}
 		}
@@ -74,9 +75,9 @@ func (e *Emulator) ServeControl(l net.Listener, stop func()) error {
 		if !ok {
 			return "", &InputError{What: "view", Text: r.FormValue("view"), Why: "is not stats, servers, rate, thresholds, persistent or conns"}
 		}
-		return e.IPVS(v), nil
+		return e.IPVS(r.FormValue("node"), v)
 	})
-	text("GET /conntrack", func(*http.Request) (string, error) { return e.Conntrack(), nil })
+	text("GET /conntrack", func(r *http.Request) (string, error) { return e.Conntrack(r.FormValue("node")) })
 	text("POST /endpoint", func(r *http.Request) (string, error) {
 		c, err := changeOf(r)
 		if err != nil {
@@ -93,9 +94,12 @@ func (e *Emulator) ServeControl(l net.Listener, stop func()) error {
 		log, err := e.SwitchMode(m, r.FormValue("cleanup") == "1")
 		return strings.Join(log, "\n") + "\n", err
 	})
-	text("POST /stop", func(*http.Request) (string, error) {
-		defer stop()
-		return "ending\n", nil
+	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) {
+		const said = "ending\n"
+		w.Header().Set("Content-Length", strconv.Itoa(len(said)))
+		_, _ = io.WriteString(w, said)
+		_ = http.NewResponseController(w).Flush() // the answer is whole before the end begins
+		stop()
 	})
 	mux.HandleFunc("GET /follow", e.follow)
 	s := &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}

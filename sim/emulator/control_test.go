@@ -191,7 +191,7 @@ func TestModes(t *testing.T) {
 	if _, text := ask("GET", "/ipvs?view=servers"); !strings.Contains(text, "10.244.1.5:8080") || !strings.Contains(text, "Masq") {
 		t.Errorf("ipvs servers:\n%s", text)
 	}
-	if text := e.IPVS(ipvs.ListConns); !strings.Contains(text, "ESTABLISHED") {
+	if text, err := e.IPVS("", ipvs.ListConns); err != nil || !strings.Contains(text, "ESTABLISHED") {
 		t.Errorf("ipvs connections:\n%s", text)
 	}
 	for query, code := range map[string]int{"mode=nftables": 400, "mode=": 400, "mode=userspace": 400} {
@@ -298,8 +298,8 @@ func TestFollow(t *testing.T) {
 	if lines < 1024 || dropped < 100 {
 		t.Errorf("%d lines, %d missed", lines, dropped)
 	}
-	if !strings.Contains(e.Rules(packet.IPv4), "*nat") {
-		t.Error("no rules")
+	if text, err := e.Rules("one", packet.IPv4); err != nil || !strings.Contains(text, "*nat") {
+		t.Errorf("rules: %v", err)
 	}
 }
 

@@ -13,7 +13,8 @@
 // API server and kube-proxy do, and tells every packet to whoever follows.
 //
 // The bargain: time is the wall clock's, so nothing here comes out twice the same to the byte; what is decided by chance is, given the
-// same packets in the same order. One node is modelled, the local one; Pods of other nodes stand outside it, as they do for its rules.
+// same packets in the same order. The local node is modelled, and with Options.AllNodes every other with rules of its own; without it,
+// Pods of other nodes stand outside, as they do for the local node's rules.
 // There is no SCTP, which the stacks of the Pods do not have: such ports are named and left without a server. Addresses that are not
 // of the cluster are refused at the door, whatever the door.
 package emulator

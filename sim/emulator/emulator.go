@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ import (
 type Options struct {
 	Seed     uint64 // of what the node's rules draw
 	From     string // who clients of the doors are: "" for a Pod of the local node, NS/POD, or an address
+	AllNodes bool   // every Node of the objects has a datapath of its own; else the local one alone
 	MTU      int    // of every link, in bytes; 0 for DefaultMTU
 	Backends []Backend
 	Note     func(text string) // told what a user should know; nil for nobody. It may be called by several goroutines.
@@ -34,12 +36,13 @@ const DefaultMTU = 65535
 // Emulator is a subject that lives: its Pods have stacks and servers, and time passes. Its methods may be used by several goroutines.
 type Emulator struct {
 	o       Options
-	subject *run.Subject // owned by the fabric's goroutine
+	subject *run.Subject // of the local node; owned by the fabric's goroutine, as all of sites
+	sites   []site       // the modelled nodes, the local one first
 	fabric  *netstack.Fabric
-	node    *netstack.Node
 	client  *Client
 	names   atomic.Pointer[dns.Cluster]
 	scope   atomic.Pointer[scope]
+	hinted  atomic.Bool
 	builtin *builtin
 	tap     *tap
 
@@ -73,16 +76,70 @@ func New(s *run.Subject, o Options) (*Emulator, error) {
 		places: map[place]*standing{}, doors: map[string]*door{}, done: make(chan struct{}),
 	}
 	e.fabric = netstack.New(netstack.Options{Root: seed.Root(o.Seed), Link: netstack.Link{MTU: o.MTU}, Live: true})
-	s.Node.SetSource(seed.Root(o.Seed).Stream("up"))
-	s.Node.SetTap(e.tap.of())
-	e.do(func() { e.node = e.fabric.AddNode(s.Host, s.Node) })
-	if err := e.begin(); err != nil {
+	err := e.addNodes()
+	if err == nil {
+		err = e.begin()
+	}
+	if err != nil {
 		e.Close()
 		return nil, err
 	}
 	e.ticking.Add(1)
 	go e.tick()
 	return e, nil
+}
+
+// site is one modelled node.
+type site struct {
+	*run.Subject
+	node *netstack.Node
+}
+
+func (e *Emulator) addNodes() error {
+	all := []*run.Subject{e.subject}
+	if e.o.AllNodes {
+		others, err := e.subject.Others()
+		if err != nil {
+			return err
+		}
+		all = append(all, others...)
+	}
+	for i, s := range all {
+		stream := "up"
+		if i > 0 {
+			stream += " " + s.Host.Name
+		}
+		s.Node.SetSource(seed.Root(e.o.Seed).Stream(stream))
+		s.Node.SetTap(e.tap.of(s.Host.Name, len(all) > 1))
+		e.do(func() { e.sites = append(e.sites, site{s, e.fabric.AddNode(s.Host, s.Node)}) })
+	}
+	return nil
+}
+
+// siteNamed finds a modelled node; "" is the local one.
+func (e *Emulator) siteNamed(name string) (site, error) {
+	var names []string
+	for _, s := range e.sites {
+		if name == "" || s.Host.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Host.Name)
+	}
+	why := "is not modelled: " + strings.Join(names, ", ")
+	if !e.o.AllNodes {
+		why += " is; --all-nodes models all"
+	}
+	return site{}, &InputError{What: "node", Text: name, Why: why}
+}
+
+// siteOf is the modelled node whose Pod has an address; nil for none.
+func (e *Emulator) siteOf(a netip.Addr) *netstack.Node {
+	for _, s := range e.sites {
+		if s.Host.IsLocalPod(a) {
+			return s.node
+		}
+	}
+	return nil
 }
 
 func (e *Emulator) begin() error {
@@ -116,7 +173,11 @@ func (e *Emulator) tick() {
 		case <-e.done:
 			return
 		case <-t.C:
-			e.do(func() { e.subject.Look(e.now()) })
+			e.do(func() {
+				for _, s := range e.sites {
+					s.Look(e.now())
+				}
+			})
 		}
 	}
 }

@@ -91,7 +91,11 @@ func TestManyConnections(t *testing.T) {
 		t.Errorf("memory grows: %v", samples)
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		open, list := e.Status().Doors[0].Open, e.Conntrack()
+		open := e.Status().Doors[0].Open
+		list, err := e.Conntrack("")
+		if err != nil {
+			t.Fatal(err)
+		}
 		if open == 0 && !strings.Contains(list, "ESTABLISHED") {
 			break
 		}

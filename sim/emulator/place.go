@@ -103,7 +103,7 @@ func (e *Emulator) reconcile() error {
 		delete(e.places, at)
 		if a := at.at.Addr(); !alive[a] && !slices.Contains(e.client.Addrs, a) {
 			e.do(func() {
-				if h := e.fabric.HostOf(a); h != nil && !e.subject.Host.IsNode(a) {
+				if h := e.fabric.HostOf(a); h != nil && !e.isNode(a) {
 					h.Off()
 				}
 			})
@@ -135,24 +135,29 @@ func (e *Emulator) reconcile() error {
 	return nil
 }
 
-// hostAt finds or makes the host that has an address: a Pod of the local node, the node itself, or a machine outside.
+// hostAt finds or makes the host that has an address: a Pod of a modelled node, such a node itself, or a machine outside.
 func (e *Emulator) hostAt(a netip.Addr) (h *netstack.Host) {
 	e.do(func() {
 		if h = e.fabric.HostOf(a); h == nil {
-			h = e.addHost(e.subject.Host.IsLocalPod(a), a)
+			h = e.addHost(false, a)
 		}
 		h.On()
 	})
 	return h
 }
 
-// addHost gives addresses a stack: on the local node, or outside. It is for functions given to do.
+// addHost gives addresses a stack: on the local node, on that whose Pod has the address, or outside. It is for functions given to do.
 func (e *Emulator) addHost(local bool, addrs ...netip.Addr) *netstack.Host {
-	var at *netstack.Node
-	if local || e.subject.Host.IsLocalPod(addrs[0]) {
-		at = e.node
+	at := e.siteOf(addrs[0])
+	if at == nil && local {
+		at = e.sites[0].node
 	}
 	return e.fabric.AddHost(at, nil, addrs...)
+}
+
+// isNode reports whether an address is that of a modelled node.
+func (e *Emulator) isNode(a netip.Addr) bool {
+	return slices.ContainsFunc(e.sites, func(s site) bool { return s.Host.IsNode(a) })
 }
 
 // listensAt reports whether something stands at one of some addresses.

@@ -10,6 +10,7 @@ import (
 type scope struct {
 	prefixes []netip.Prefix
 	addrs    map[netip.Addr]bool
+	bare     map[netip.Addr]bool // of those, the addresses of Nodes that are not modelled
 }
 
 // holds reports whether an address is in it. Loopback and group addresses are never.
@@ -23,7 +24,10 @@ func (s *scope) holds(a netip.Addr) bool {
 // scopeOf is the scope of the objects as they are, and of what listens.
 func (e *Emulator) scopeOf(listening map[place]tenant) *scope {
 	s := e.subject
-	out := &scope{addrs: map[netip.Addr]bool{}}
+	out := &scope{addrs: map[netip.Addr]bool{}, bare: map[netip.Addr]bool{}}
+	for _, a := range s.NodeAddrs() {
+		out.bare[a] = !e.isNode(a)
+	}
 	for _, list := range [][]netip.Prefix{s.Host.PodCIDRs, s.State.Config.ClusterCIDRs, s.State.ServiceCIDRs, s.PodCIDRs()} {
 		out.prefixes = append(out.prefixes, list...)
 	}

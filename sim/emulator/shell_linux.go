@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 
@@ -175,31 +174,27 @@ func startShellBox(ctx context.Context, files []*os.File) (*box.Box, error) {
 }
 
 // shellClient is who a shell is: another Pod than the one that the doors' clients are, unless the user says.
-func (e *Emulator) shellClient(from string) (*Client, error) {
-	if from != "" {
-		c, err := e.clientFrom(from)
-		if err != nil {
-			return nil, err
-		}
-		if e.subject.Host.IsNode(c.Addrs[0]) {
-			return nil, &InputError{What: "--from", Text: from, Why: "is the node itself: a shell is a Pod, or a machine outside"}
-		}
-		if e.listensAt(c.Addrs) {
-			return nil, &InputError{What: "--from", Text: from, Why: "is an endpoint that a built-in server stands behind"}
-		}
-		return c, nil
-	}
-	c, err := e.clientFrom("")
-	if err != nil {
-		return nil, err
-	}
+func (e *Emulator) shellClient(from string) (c *Client, err error) {
 	e.mu.Lock()
 	e.shells++
 	n := e.shells
 	e.mu.Unlock()
-	if c.Addrs = e.freePod(n); len(c.Addrs) == 0 {
-		return nil, &InputError{What: "--shell", Why: "the local node has no Pod CIDR: say who the shell is with --from"}
+	e.do(func() {
+		if c, err = e.clientFrom(from); err != nil || from != "" {
+			return
+		}
+		c.Name = "a shell on " + e.subject.Host.Name
+		if c.Addrs = e.freePod(n); len(c.Addrs) == 0 {
+			err = &InputError{What: "--shell", Why: "the local node has no address for another Pod: say who the shell is with --from"}
+		}
+	})
+	switch {
+	case err != nil || from == "":
+		return c, err
+	case e.isNode(c.Addrs[0]):
+		return nil, &InputError{What: "--from", Text: from, Why: "is a node itself: a shell is a Pod, or a machine outside"}
+	case e.listensAt(c.Addrs):
+		return nil, &InputError{What: "--from", Text: from, Why: "is an endpoint that a built-in server stands behind"}
 	}
-	c.Name = fmt.Sprintf("a shell on %s", e.subject.Host.Name)
 	return c, nil
 }

@@ -16,28 +16,30 @@ import (
 	"github.com/svclab/svclab/sim/report"
 )
 
-// Rules is what iptables-save -c, or ip6tables-save -c, prints of the node as it is.
-func (e *Emulator) Rules(f packet.Family) (text string) {
-	e.do(func() { text = e.subject.Node.Linked(f).Print(true) })
-	return text
+// Rules is what iptables-save -c, or ip6tables-save -c, prints of a node as it is; "" is the local one.
+func (e *Emulator) Rules(node string, f packet.Family) (string, error) {
+	return e.show(node, func(s site) string { return s.Node.Linked(f).Print(true) })
 }
 
-// IPVS is what ipvsadm -L -n prints of the node as it is, in a view.
-func (e *Emulator) IPVS(view ipvs.ListFormat) (text string) {
-	e.do(func() {
-		e.subject.Node.Advance(e.now())
-		text = e.subject.Node.IPVS.List(view)
-	})
-	return text
+// IPVS is what ipvsadm -L -n prints of a node as it is, in a view.
+func (e *Emulator) IPVS(node string, view ipvs.ListFormat) (string, error) {
+	return e.show(node, func(s site) string { return s.Node.IPVS.List(view) })
 }
 
-// Conntrack is what conntrack -L prints of the node as it is.
-func (e *Emulator) Conntrack() (text string) {
+// Conntrack is what conntrack -L prints of a node as it is.
+func (e *Emulator) Conntrack(node string) (string, error) {
+	return e.show(node, func(s site) string { return s.Node.Conns.List(e.now(), conntrack.FormTool) })
+}
+
+func (e *Emulator) show(node string, text func(site) string) (out string, err error) {
 	e.do(func() {
-		e.subject.Node.Advance(e.now())
-		text = e.subject.Node.Conns.List(e.now(), conntrack.FormTool)
+		var s site
+		if s, err = e.siteNamed(node); err == nil {
+			s.Node.Advance(e.now())
+			out = text(s)
+		}
 	})
-	return text
+	return out, err
 }
 
 // Status is an emulator at a glance.

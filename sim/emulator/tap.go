@@ -42,12 +42,20 @@ func newTap() *tap {
 	return &tap{picks: map[front]map[netip.AddrPort]int64{}, followers: map[*Follower]struct{}{}}
 }
 
-// of is the tap of a node.
-func (t *tap) of() *datapath.Tap {
-	return &datapath.Tap{Wants: func() bool { return t.wanted.Load() > 0 }, Walked: t.walked}
+// of is the tap of a node, which lines name where there are several.
+func (t *tap) of(node string, several bool) *datapath.Tap {
+	if !several {
+		node = ""
+	}
+	return &datapath.Tap{
+		Wants: func() bool { return t.wanted.Load() > 0 },
+		Walked: func(now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+			t.walked(node, now, steps, p, d)
+		},
+	}
 }
 
-func (t *tap) walked(now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+func (t *tap) walked(node string, now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
 	t.packets.Add(1)
 	switch c := d.Conn; {
 	case c != nil && c.Created == now && c.Original.Dst != p.Dst && opens(p):
@@ -56,7 +64,7 @@ func (t *tap) walked(now time.Duration, steps *netfilter.Trace, p *packet.Packet
 		t.count(front{p.Dst, p.Proto}, netip.AddrPort{})
 	}
 	if steps != nil && t.wanted.Load() > 0 {
-		t.tell(now, steps, p, d)
+		t.tell(node, now, steps, p, d)
 	}
 }
 
@@ -139,7 +147,7 @@ func (t *tap) close() {
 	}
 }
 
-func (t *tap) tell(now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+func (t *tap) tell(node string, now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var lines [2]string // without and with steps, made when first needed
@@ -149,7 +157,7 @@ func (t *tap) tell(now time.Duration, steps *netfilter.Trace, p *packet.Packet, 
 			i = 1
 		}
 		if lines[i] == "" {
-			lines[i] = lineOf(now, steps, p, d, f.steps)
+			lines[i] = lineOf(node, now, steps, p, d, f.steps)
 		}
 		line := lines[i]
 		if f.dropped > 0 {
@@ -165,13 +173,16 @@ func (t *tap) tell(now time.Duration, steps *netfilter.Trace, p *packet.Packet, 
 }
 
 // lineOf is a packet's walk in a line: when it came and how, what it was, the rules that took part, what they made of it.
-func lineOf(now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition, steps bool) string {
+func lineOf(node string, now time.Duration, t *netfilter.Trace, p *packet.Packet, d *datapath.Disposition, steps bool) string {
 	was, in := *p, ""
 	if len(t.Visits) > 0 {
 		was, in = t.Visits[0].Packet, t.Visits[0].In
 	}
 	if in == "" {
 		in = "node"
+	}
+	if node != "" {
+		in = node + ":" + in
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%.6f %s %s %s > %s", now.Seconds(), in, was.Proto, ends(was.Proto, was.Src), ends(was.Proto, was.Dst))

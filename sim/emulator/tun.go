@@ -12,9 +12,9 @@ import (
 // attach joins a TUN to the node, as a Pod with the client's addresses. What goes out of bounds is answered here. The TUN is closed
 // when it is detached.
 func (e *Emulator) attach(tun io.ReadWriteCloser, c *Client) (detach func(), err error) {
-	node := e.node
-	if !c.local && !e.subject.Host.IsLocalPod(c.Addrs[0]) {
-		node = nil
+	node := e.siteOf(c.Addrs[0])
+	if node == nil && c.local {
+		node = e.sites[0].node
 	}
 	var port *netstack.Port
 	e.do(func() {

@@ -34,6 +34,33 @@ func (s *Subject) Change(now time.Duration, do func(*input.Objects) error) error
 	return s.sync(now)
 }
 
+// Adopt takes over the objects of another node's subject, and lets kube-proxy sync.
+func (s *Subject) Adopt(now time.Duration, from *Subject) error {
+	st, _, err := from.Objects.State(input.NodeOptions{Node: s.Host.Name, Mode: s.Mode, NFAcct: s.options.NFAcct})
+	if err != nil {
+		return err
+	}
+	s.Objects = from.Objects
+	s.State.Services, s.State.Slices, s.State.ServiceCIDRs = st.Services, st.Slices, st.ServiceCIDRs
+	s.Node.Advance(now)
+	return s.sync(now)
+}
+
+// Others are the other Nodes of the objects, each with a datapath of its own.
+func (s *Subject) Others() (out []*Subject, err error) {
+	for _, n := range s.objectNodes() {
+		if n.Name == s.Host.Name {
+			continue
+		}
+		o, err := s.sibling(n.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
 // Switch ends kube-proxy and starts it in another mode. What the old process made stays, but for what the new one cleans up at its
 // start: between iptables and ipvs, nothing. With cleanUp, `kube-proxy --cleanup` runs in between. It returns what the log of the new
 // process tells.
