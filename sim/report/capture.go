@@ -26,6 +26,7 @@ type Passed struct {
 	Src        string    `json:"src"`
 	Dst        string    `json:"dst"`
 	Bytes      uint32    `json:"bytes"`
+	Conntrack  string    `json:"conntrack,omitempty"` // its state: NEW, ESTABLISHED, RELATED, INVALID, …
 	Verdict    string    `json:"verdict"`
 	Rewritten  Addresses `json:"rewritten"`
 	Masquerade bool      `json:"masquerade"`
@@ -51,8 +52,10 @@ func (p *Passed) Line(s Style) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%6d  %s  %-6s  %s %s %s %s", p.Packet, p.At, in, p.Proto, p.Src, arrow, p.Dst)
-	if p.What != "" {
-		b.WriteString("  " + p.What)
+	for _, text := range []string{p.What, p.Conntrack} {
+		if text != "" {
+			b.WriteString("  " + text)
+		}
 	}
 	switch p.Verdict {
 	case "drop":

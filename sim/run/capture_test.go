@@ -194,6 +194,9 @@ func TestWalkCapture(t *testing.T) {
 	if a := got[1]; a.Rewritten.Src != vip.String() || a.Rewritten.Dst != client.String() || !strings.HasSuffix(a.What, " from "+got[0].Rewritten.Dst) || a.At != "0.001000" {
 		t.Errorf("the answer: %+v", a)
 	}
+	if got[0].Conntrack != "NEW" || got[1].Conntrack != "ESTABLISHED" || got[2].Conntrack != "ESTABLISHED" {
+		t.Errorf("conntrack calls them %s, %s, %s", got[0].Conntrack, got[1].Conntrack, got[2].Conntrack)
+	}
 	if n := len(read(t, hooks.Bytes())); n != 15 {
 		t.Errorf("%d records of 3 packets at 5 points", n)
 	}

@@ -201,7 +201,7 @@ func (w *captureWalk) walk(n int, p packet.Packet, in string, ip []byte) error {
 	}
 	out := report.Passed{
 		Packet: n, At: fmt.Sprintf("%d.%06d", w.now/time.Second, w.now%time.Second/time.Microsecond), In: in, Proto: before.Proto.String(),
-		What: kind, Src: before.Src.String(), Dst: before.Dst.String(), Bytes: before.LengthBytes,
+		What: kind, Src: before.Src.String(), Dst: before.Dst.String(), Bytes: before.LengthBytes, Conntrack: state(&w.trace),
 		Verdict: verdict(d.Fate, p.Src != before.Src || p.Dst != before.Dst), Rewritten: report.Addresses{Src: p.Src.String(), Dst: p.Dst.String()},
 		Masquerade: d.Masqueraded, Out: d.Out, RejectWith: d.With.With, Reason: d.Reason, Rule: deciding(&w.trace),
 	}
@@ -209,6 +209,16 @@ func (w *captureWalk) walk(n int, p packet.Packet, in string, ip []byte) error {
 		out.Reason = "by a rule"
 	}
 	return w.q.Each(&out)
+}
+
+// state is what connection tracking called a packet when it first saw it; "" where it did not.
+func state(t *netfilter.Trace) string {
+	for i := range t.Steps {
+		if t.Steps[i].Kind == netfilter.StepConntrack {
+			return t.Steps[i].Result
+		}
+	}
+	return ""
 }
 
 // what names the kind of a packet within its protocol.
