@@ -89,7 +89,7 @@ func (n *Namespace) AddDummy(name string) error {
 	attr.Name = name
 	err := n.links.LinkAdd(&netlink.Dummy{LinkAttrs: attr})
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return &MissingError{What: "dummy interfaces", Reason: NoKernelFeature, Err: err, Mend: "sudo modprobe dummy"}
+		return &MissingError{What: "dummy interfaces", Reason: NoKernelFeature, Err: err, Mend: "sudo modprobe dummy, or use --kernel uml"}
 	}
 	return err
 }

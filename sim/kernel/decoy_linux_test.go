@@ -83,7 +83,7 @@ func newDecoy(in *box.Inside) (map[string]box.Handler, error) {
 			if err := r.Decode(&q); err != nil {
 				return err
 			}
-			if q.Spoil == "no user namespaces" && !in.OwnUser {
+			if strings.HasPrefix(q.Spoil, "no user namespaces") && !in.OwnUser {
 				return errors.New("the limit would be the machine's")
 			}
 			said, err := spoil(q)
@@ -317,7 +317,7 @@ func uncover(dir string) (string, error) {
 func spoil(q spoilRequest) (string, error) {
 	var err error
 	switch q.Spoil {
-	case "no user namespaces":
+	case "no user namespaces", "no user namespaces, no privilege":
 		err = os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0)
 	case "no tools":
 		for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/usr/local/bin"} {
@@ -327,6 +327,8 @@ func spoil(q spoilRequest) (string, error) {
 		if _, e := os.Stat("/usr/bin/linux.uml"); e == nil { // otherwise it is not there already
 			err = syscall.Mount("/dev/null", "/usr/bin/linux.uml", "", syscall.MS_BIND, "")
 		}
+	case "tiny /dev/shm":
+		err = syscall.Mount("tmpfs", "/dev/shm", "tmpfs", syscall.MS_NOEXEC|syscall.MS_NOSUID, "size=64k")
 	case "no modules":
 		err = syscall.Mount("tmpfs", "/usr/lib/uml", "tmpfs", 0, "size=1m")
 	case "masked /proc":
@@ -340,6 +342,14 @@ func spoil(q spoilRequest) (string, error) {
 	cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), attemptVariable + "=" + q.Vehicle}
 	if q.UID != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(q.UID), Gid: uint32(q.UID)}}
+	}
+	if strings.HasSuffix(q.Spoil, "no privilege") {
+		program, err := os.Open("/proc/self/exe")
+		if err != nil {
+			return "", err
+		}
+		defer program.Close()
+		cmd.Path, cmd.Args, cmd.ExtraFiles = "/usr/bin/setpriv", []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all", "/proc/self/fd/3"}, []*os.File{program}
 	}
 	out, err := cmd.Output()
 	return string(out), err

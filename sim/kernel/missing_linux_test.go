@@ -30,11 +30,17 @@ func TestKernelMissing(t *testing.T) {
 		{"no modules", kernel.VehicleUML, nobody, "uml: " + string(box.NoModules) + ": sudo apt-get install -y --reinstall user-mode-linux"},
 		{"no tools", kernel.VehicleUML, nobody, "modprobe: " + string(box.NoTool) + ": sudo apt-get install -y kmod"},
 		{"no user namespaces", kernel.VehicleUML, 0, "it works"}, // root needs none
+		{"no user namespaces, no privilege", kernel.VehicleUML, 0, "rootless: " + string(box.UserNSDisabled) + ": sudo sysctl -w user.max_user_namespaces="},
+		{"nothing", kernel.VehicleUML, nobody, "it works"},
+		{"tiny /dev/shm", kernel.VehicleUML, nobody, "it works"}, // its memory lies elsewhere
 		{"nothing", kernel.VehicleNetns, nobody, "netns: " + string(box.NamespaceRefused) + ": "},
 	} {
+		if _, err := box.Tool("linux.uml"); err != nil && c.vehicle == kernel.VehicleUML && c.want == "it works" {
+			c.want = "linux.uml: " + string(box.NoTool)
+		}
 		t.Run(c.spoil+"/"+string(c.vehicle), func(t *testing.T) {
 			user := box.Auto
-			if c.spoil == "no user namespaces" {
+			if strings.HasPrefix(c.spoil, "no user namespaces") {
 				user = box.Own // the limit of the user namespace, not of the machine
 			}
 			b, ctx := startDecoy(t, user)

@@ -2,7 +2,6 @@ package kernel_test
 
 import (
 	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -20,10 +19,7 @@ func TestKernelUMLThroughput(t *testing.T) {
 	t.Logf("up after %s", time.Since(begin))
 	at, ops := virtualService(packet.IPv4, packet.TCP, 0, ipvs.ServiceConfig{Scheduler: "rr"}, []int{1, 1, 1})
 	d.apply(ops...)
-	n := 1000
-	if os.Getenv("SVCLAB_FIGURES") != "" {
-		n = 20000
-	}
+	const n = 20000
 	log, err := d.k.Run(d.ctx, d.flows(packet.IPv4, packet.TCP, at, n, 100), kernel.RunOptions{Workers: 1})
 	if err != nil {
 		t.Fatal(err)

@@ -163,3 +163,32 @@ func TestKernelCompareIPVSGallery(t *testing.T) {
 		t.Errorf("only %d scenarios were compared", compared)
 	}
 }
+
+// TestKernelCompareIPVSMissing: where the host's kernel is asked for and has no IPVS, nothing is compared, the reason is typed and a
+// command mends it; where it has, the two agree.
+func TestKernelCompareIPVSMissing(t *testing.T) {
+	needKernel(t)
+	l := layout{services: []svc{{name: "even", endpoints: 4}}}
+	sc := l.story(t, `{name: pods, from: {pods: 3}, to: {service: default/even}, connections: 20}`)
+	sc.Spec.Mode = "ipvs"
+	for _, v := range []kernel.Vehicle{kernel.VehicleNetns, kernel.VehicleRootless} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		r, err := Compare(ctx, sc, scenarios.Files, CompareOptions{Vehicle: v})
+		var missing *box.MissingError
+		switch {
+		case err == nil:
+			agreed(t, r)
+		case errors.As(err, &missing):
+			t.Logf("%s: %v", v, missing)
+			if r.Verdict != report.NotCompared || missing.Reason == "" || missing.Mend == "" {
+				t.Errorf("%s: verdict %s, %+v", v, r.Verdict, missing)
+			}
+			if missing.What == "IPVS" && !strings.Contains(missing.Mend, "--kernel uml") {
+				t.Errorf("%s is not mended by a kernel of its own: %q", v, missing.Mend)
+			}
+		default:
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+}
