@@ -36,7 +36,7 @@ func (e *endpoint) receive(p *stack.PacketBuffer) {
 		return
 	}
 	proto := header.IPv4ProtocolNumber
-	if b, ok := p.Data().PullUp(1); ok && b[0]>>4 == 6 {
+	if b, ok := buffered(p).need(1); ok && b[0]>>4 == 6 {
 		proto = header.IPv6ProtocolNumber
 	}
 	e.dispatcher.DeliverNetworkPacket(proto, p)

@@ -14,13 +14,14 @@ func (h *Host) isMartian(p *stack.PacketBuffer) bool {
 	if h.own {
 		return false
 	}
-	b, ok := p.Data().PullUp(v4Header)
+	v := buffered(p)
+	b, ok := v.need(v4Header)
 	if !ok {
 		return false
 	}
 	var src netip.Addr
 	if b[0]>>4 == 6 {
-		if b, ok = p.Data().PullUp(v6Header); !ok {
+		if b, ok = v.need(v6Header); !ok {
 			return false
 		}
 		src = netip.AddrFrom16([16]byte(b[8:24]))
