@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/sim/run"
@@ -52,7 +51,7 @@ func (a *app) recordCommand() *cobra.Command {
 				}
 				return environment(err)
 			}
-			if e := renameio.WriteFile(out, b.Bytes(), 0o644); e != nil {
+			if e := writeWhole(out, b.Bytes()); e != nil {
 				return e
 			}
 			return environment(err)

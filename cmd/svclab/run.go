@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/sim/report"
@@ -139,7 +138,7 @@ func (a *app) emit(s sink, r *report.Report, strict bool, file string) error {
 	if err := write(&b, s.format, r, strict, report.Style{}); err != nil {
 		return err
 	}
-	return renameio.WriteFile(s.path, b.Bytes(), 0o644)
+	return writeWhole(s.path, b.Bytes())
 }
 
 // emitGitHub prints annotations, which a runner reads from standard output, and writes the job summary to the file that was
@@ -153,7 +152,7 @@ func (a *app) emitGitHub(s sink, r *report.Report, file string) error {
 		return err
 	}
 	if s.path != "" {
-		return renameio.WriteFile(s.path, b.Bytes(), 0o644)
+		return writeWhole(s.path, b.Bytes())
 	}
 	name, ok := a.env("GITHUB_STEP_SUMMARY")
 	if !ok || name == "" {
@@ -167,7 +166,7 @@ func (a *app) emitGitHub(s sink, r *report.Report, file string) error {
 		fmt.Fprintf(a.err, "svclab: no room for a summary of %d bytes beside %d that are there\n", b.Len(), len(old))
 		return nil
 	}
-	return renameio.WriteFile(name, append(old, b.Bytes()...), 0o644)
+	return writeWhole(name, append(old, b.Bytes()...))
 }
 
 func write(w io.Writer, format string, r *report.Report, strict bool, style report.Style) error {
