@@ -67,6 +67,7 @@ type Fabric struct {
 	sequence    int64
 	sockets     int64
 	service     *seed.Keyed
+	requests    uint64 // of flows without a number
 	current     int64 // flow of the packet being walked
 
 	entering packet.Packet // the packet that comes from outside

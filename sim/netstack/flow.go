@@ -14,6 +14,7 @@ type flow struct {
 	keys     [4]uint64 // of the tuples under which stacks send its packets
 	endpoint netip.AddrPort
 	seen     netip.AddrPort
+	requests uint64              // that servers have taken
 	told     func(replay.Result) // hears ICMP errors about the opener's packets; nil when nobody does
 	asked    []sizes             // what requests on the way say, the oldest first
 }
@@ -38,7 +39,7 @@ const unnumbered = 1 << 62
 // keyOf is a hash of a tuple, the same in every run.
 func keyOf(proto packet.Protocol, src, dst netip.AddrPort) uint64 {
 	h := uint64(proto)<<32 | uint64(src.Port())<<16 | uint64(dst.Port())
-	if src.Addr().Is4() {
+	if src.Addr().Is4() && dst.Addr().Is4() {
 		a, b := src.Addr().As4(), dst.Addr().As4()
 		return scramble(scramble(h) ^ uint64(binary.BigEndian.Uint32(a[:]))<<32 ^ uint64(binary.BigEndian.Uint32(b[:])))
 	}
@@ -47,6 +48,14 @@ func keyOf(proto packet.Protocol, src, dst netip.AddrPort) uint64 {
 	h = scramble(h ^ binary.BigEndian.Uint64(a[8:]))
 	h = scramble(h ^ binary.BigEndian.Uint64(b[:8]))
 	return scramble(h ^ binary.BigEndian.Uint64(b[8:]))
+}
+
+// numberOf is the number of the flow whose packets leave a stack under a key.
+func (f *Fabric) numberOf(key uint64) int64 {
+	if fl := f.flows.by[key]; fl != nil {
+		return fl.number
+	}
+	return int64(unnumbered | key>>2)
 }
 
 // scramble is the finaliser of SplitMix64.

@@ -60,8 +60,9 @@ func (h *Host) Listen(proto packet.Protocol, at netip.AddrPort, s *Server) error
 			return socketError("listen", proto, at, terr)
 		}
 	} else {
-		l.udp = &session{host: h, server: s, proto: proto}
+		l.udp = &session{host: h, server: s, proto: proto, remote: at}
 		l.udp.s.ep, l.udp.s.f = ep, h.f
+		ep.SocketOptions().SetReceiveOriginalDstAddress(true)
 	}
 	if h.listeners == nil {
 		h.listeners = map[listenKey]*listener{}
@@ -105,10 +106,7 @@ func (l *listener) ready() {
 		}
 		key := keyOf(packet.TCP, local, c.remote)
 		c.fl = f.flows.by[key]
-		c.s.ep, c.s.queue, c.s.flow = ep, q, int64(unnumbered|key>>2)
-		if c.fl != nil {
-			c.s.flow = c.fl.number
-		}
+		c.s.ep, c.s.queue, c.s.flow = ep, q, f.numberOf(key)
 		l.open = append(l.open, c)
 	}
 	slices.SortFunc(l.open, func(a, b *session) int { return (&a.s).compare(&b.s) })

@@ -23,9 +23,7 @@ type MessageServer struct {
 	Workers int     // messages worked on at once; 0: any number
 	Queue   int     // messages that wait for a worker at most; 0: any number
 
-	busy    int
-	waiting []func()
-	draws   Server // what Service draws for
+	crew crew
 }
 
 // maxMessages bounds the messages that one connection may send ahead of their answers; one with more is reset.
@@ -57,6 +55,7 @@ func (h *Host) ListenMessages(proto packet.Protocol, at netip.AddrPort, s *Messa
 			return socketError("listen", proto, at, terr)
 		}
 	}
+	ep.SocketOptions().SetReceiveOriginalDstAddress(proto == packet.UDP)
 	l.s.watch(h.f, -1, ep, &l.queue, l)
 	if h.messages == nil {
 		h.messages = map[listenKey]*messageListener{}
@@ -101,8 +100,7 @@ func (l *messageListener) ready() {
 				continue
 			}
 			to := r.RemoteAddr
-			flow := f.flowBetween(packet.UDP, l.at, fromFull(to))
-			l.server.take(f, flow, func() {
+			l.server.take(f, keyOf(packet.UDP, arrivedAt(&r, l.at), fromFull(to)), func() {
 				if a := l.server.Answer(packet.UDP, b.Bytes()); a != nil {
 					_, _ = l.s.ep.Write(bytes.NewReader(a), tcpip.WriteOptions{To: &to})
 				}
@@ -118,7 +116,12 @@ func (l *messageListener) ready() {
 		}
 		c := &messageSession{server: l.server}
 		c.s.f, c.s.ep, c.s.queue = f, ep, q
-		c.s.flow = f.flowBetween(packet.TCP, l.at, fromFull(from))
+		local := l.at
+		if a, err := ep.GetLocalAddress(); err == nil {
+			local = fromFull(a)
+		}
+		c.key = keyOf(packet.TCP, local, fromFull(from))
+		c.s.flow = f.numberOf(c.key)
 		came = append(came, c)
 	}
 	slices.SortFunc(came, func(a, b *messageSession) int { return (&a.s).compare(&b.s) })
@@ -129,52 +132,19 @@ func (l *messageListener) ready() {
 	}
 }
 
-// flowBetween is the number of the flow whose answers leave from one address to another.
-func (f *Fabric) flowBetween(proto packet.Protocol, local, remote netip.AddrPort) int64 {
-	key := keyOf(proto, local, remote)
-	if fl := f.flows.by[key]; fl != nil {
-		return fl.number
-	}
-	return int64(unnumbered | key>>2)
-}
-
 // take works on a message now or later, or drops it.
-func (s *MessageServer) take(f *Fabric, flow int64, do func()) {
-	if s.Workers > 0 && s.busy >= s.Workers {
-		if s.Queue > 0 && len(s.waiting) >= s.Queue {
-			f.stats.RequestsDropped++
-			return
-		}
-		s.waiting = append(s.waiting, func() { s.work(f, flow, do) })
-		return
+func (s *MessageServer) take(f *Fabric, key uint64, do func()) {
+	j := job{flow: f.numberOf(key), ordinal: f.ordinal(f.flows.by[key]), done: func(time.Duration) { do() }}
+	if !s.crew.take(f, s.Workers, s.Queue, s.Service, j) {
+		f.stats.RequestsDropped++
 	}
-	s.work(f, flow, do)
-}
-
-func (s *MessageServer) work(f *Fabric, flow int64, do func()) {
-	took := s.Service.draw(f, &s.draws, flow)
-	if took == 0 {
-		do()
-		return
-	}
-	s.busy++
-	t := &timer{clock: &f.clock}
-	t.do = func() {
-		s.busy--
-		do()
-		if len(s.waiting) > 0 {
-			next := s.waiting[0]
-			s.waiting = s.waiting[1:]
-			next()
-		}
-	}
-	t.Reset(took)
 }
 
 // messageSession is one accepted connection.
 type messageSession struct {
 	s      socket
 	server *MessageServer
+	key    uint64 // of the tuple that its answers leave with
 	in     bytes.Buffer
 	out    []byte
 	owed   int
@@ -211,7 +181,7 @@ func (c *messageSession) ready() {
 			c.close()
 			return
 		}
-		c.server.take(c.s.f, c.s.flow, func() {
+		c.server.take(c.s.f, c.key, func() {
 			c.owed--
 			if a := c.server.Answer(packet.TCP, m); a != nil && !c.closed {
 				c.out = append(c.out, framed(a)...)

@@ -28,10 +28,8 @@ type Server struct {
 	// Served is called when a reply has been handed to the stack.
 	Served func(now time.Duration, client netip.AddrPort, waited, took time.Duration)
 
-	busy    int
-	open    []*session
-	waiting []request
-	drawn   uint64
+	open []*session
+	crew crew
 }
 
 // somaxconn is Linux's bound on connections that wait to be accepted (net.core.somaxconn).
@@ -49,10 +47,11 @@ const (
 // request is one that waits for a worker.
 type request struct {
 	from  *session
-	to    netip.AddrPort // UDP: where the reply goes
+	to    netip.AddrPort // where the reply goes
 	reply int
 	since time.Duration
 	flow  int64
+	fl    *flow
 }
 
 // ResetAll resets every connection that is open, as a kernel does for a process that is killed.
@@ -67,47 +66,22 @@ func (s *Server) ResetAll() {
 // take serves a request now, lets it wait, or turns it away.
 func (s *Server) take(r request) {
 	f := r.from.host.f
-	if s.Workers > 0 && s.busy >= s.Workers {
-		if s.Queue > 0 && len(s.waiting) >= s.Queue {
-			s.refuse(r)
-			return
-		}
-		r.from.owed++
-		s.waiting = append(s.waiting, r)
+	r.from.owed++
+	if s.Service.Mean <= 0 {
+		s.reply(r, 0)
 		return
 	}
-	r.from.owed++
-	s.serve(f, r)
-}
-
-func (s *Server) refuse(r request) {
-	f := r.from.host.f
+	j := job{flow: r.flow, ordinal: f.ordinal(r.fl), done: func(took time.Duration) { s.reply(r, took) }}
+	if s.crew.take(f, s.Workers, s.Queue, s.Service, j) {
+		return
+	}
+	r.from.owed--
 	if s.Full == ResetRequest && r.from.proto == packet.TCP {
 		f.stats.RequestsRefused++
 		r.from.reset()
 		return
 	}
 	f.stats.RequestsDropped++
-}
-
-func (s *Server) serve(f *Fabric, r request) {
-	took := s.Service.draw(f, s, r.flow)
-	if took == 0 {
-		s.reply(r, 0)
-		return
-	}
-	s.busy++
-	t := &timer{clock: &f.clock}
-	t.do = func() {
-		s.busy--
-		s.reply(r, took)
-		if len(s.waiting) > 0 {
-			next := s.waiting[0]
-			s.waiting = slices.Delete(s.waiting, 0, 1)
-			s.serve(f, next)
-		}
-	}
-	t.Reset(took)
 }
 
 func (s *Server) reply(r request, took time.Duration) {

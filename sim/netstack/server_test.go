@@ -78,7 +78,6 @@ func TestFull(t *testing.T) {
 func TestServiceTimes(t *testing.T) {
 	f := New(Options{Root: 5})
 	defer f.Close()
-	var s Server
 	const n = 20_000
 	for kind, above := range map[ServiceKind]float64{
 		Constant: 0, Uniform: 0, Exponential: math.Exp(-2), LogNormal: 0.5 * math.Erfc((math.Ln2+0.5)/math.Sqrt2),
@@ -87,7 +86,7 @@ func TestServiceTimes(t *testing.T) {
 		var sum float64
 		over := 0
 		for i := range n {
-			x := d.draw(f, &s, int64(i))
+			x := d.draw(f, int64(i), 1)
 			sum += float64(x)
 			if x > 2*ms {
 				over++
@@ -154,5 +153,43 @@ func TestExchanges(t *testing.T) {
 	f.Advance(time.Minute)
 	if !slices.Equal(order, []int{0, 1, 2, 3}) {
 		t.Error(order)
+	}
+}
+
+// TestEverywhere: a host-network server that listens at all addresses serves every one of them, knows the flows that come, and
+// gives each the reply it asks for.
+func TestEverywhere(t *testing.T) {
+	for _, v6 := range []bool{false, true} {
+		u := build(t, shape{v6: v6})
+		s := &Server{}
+		for _, proto := range []packet.Protocol{packet.TCP, packet.UDP} {
+			must2(t, u.node.Host().Listen(proto, netip.AddrPortFrom(netip.Addr{}, 9999), s))
+		}
+		size := uint32(0)
+		u.pod.tap = func(it *item) bool {
+			var p packet.Packet
+			var l layout
+			b := bytesOf(nil, it.pkt)
+			if read(flat(b), len(b), &p, &l) == sound && p.Proto == packet.UDP {
+				size = p.LengthBytes
+			}
+			return true
+		}
+		to := netip.AddrPortFrom(u.nodeIP(), 9999)
+		if r := u.try(t, u.pod, Open{Flow: 7, Proto: packet.TCP, Dst: to}); r.result != replay.Answered || r.why != "" {
+			t.Errorf("v6 %v TCP: %+v", v6, r)
+		}
+		must2(t, u.pod.Open(Open{Flow: 8, Proto: packet.UDP, Dst: to, Reply: 700}, func(_ time.Duration, r replay.Result, _ *Conn) {
+			if r != replay.Answered {
+				t.Errorf("v6 %v UDP: %v", v6, r)
+			}
+		}))
+		u.f.Advance(u.f.Now() + time.Second)
+		if want := map[bool]uint32{false: 728, true: 748}[v6]; size != want {
+			t.Errorf("v6 %v: the reply has %d bytes, want %d", v6, size, want)
+		}
+		if r := u.try(t, u.node.Host(), Open{Proto: packet.TCP, Dst: netip.AddrPortFrom(u.pick("127.0.0.1", "::1"), 9999)}); r.result != replay.Answered {
+			t.Errorf("v6 %v by loopback: %v", v6, r.result)
+		}
 	}
 }

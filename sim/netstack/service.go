@@ -24,17 +24,17 @@ const (
 	LogNormal               // as measured request times mostly are
 )
 
-// draw takes a time for the next request of a flow from the stream of service times: what a flow draws depends on no other.
-func (d Service) draw(f *Fabric, s *Server, flow int64) time.Duration {
+// draw takes a time for a request of a flow from the stream of service times: what a flow draws depends on no other, and is the same
+// whichever server it comes to.
+func (d Service) draw(f *Fabric, flow int64, ordinal uint64) time.Duration {
 	if d.Mean <= 0 {
 		return 0
 	}
 	if d.Kind == Constant {
 		return d.Mean
 	}
-	s.drawn++
 	k := f.service
-	k.At(uint64(flow)*0x9e3779b97f4a7c15 + s.drawn)
+	k.At(uint64(flow)*0x9e3779b97f4a7c15 + ordinal)
 	unit := func() float64 { return (float64(k.Word()) + 0.5) / (1 << 32) }
 	mean := float64(d.Mean)
 	switch d.Kind {

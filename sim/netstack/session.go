@@ -15,7 +15,7 @@ type session struct {
 	host     *Host
 	server   *Server
 	proto    packet.Protocol
-	remote   netip.AddrPort
+	remote   netip.AddrPort // of a datagram socket: its own address
 	fl       *flow
 	got      int // bytes of the request that is coming in
 	send     int // bytes of replies still to be written
@@ -66,7 +66,7 @@ func (c *session) takeRequest() bool {
 	if c.fl != nil && len(c.fl.asked) > 0 {
 		c.fl.asked = slices.Delete(c.fl.asked, 0, 1)
 	}
-	c.server.take(request{from: c, reply: reply, since: c.host.f.now, flow: c.s.flow})
+	c.server.take(request{from: c, to: c.remote, reply: reply, since: c.host.f.now, flow: c.s.flow, fl: c.fl})
 	return true
 }
 
@@ -133,20 +133,19 @@ func (c *session) datagrams() {
 		if reply == 0 {
 			reply = r.Count
 		}
-		key := keyOf(packet.UDP, c.localFor(), from)
-		fl := f.flows.by[key]
-		flow := int64(unnumbered | key>>2)
-		if fl != nil {
-			flow = fl.number
-			if len(fl.asked) > 0 {
-				reply = fl.asked[0].reply
-			}
+		key := keyOf(packet.UDP, arrivedAt(&r, c.remote), from)
+		fl, flow := f.flows.by[key], f.numberOf(key)
+		if fl != nil && len(fl.asked) > 0 {
+			reply = fl.asked[0].reply
 		}
-		c.server.take(request{from: c, to: from, reply: reply, since: f.now, flow: flow})
+		c.server.take(request{from: c, to: from, reply: reply, since: f.now, flow: flow, fl: fl})
 	}
 }
 
-func (c *session) localFor() netip.AddrPort {
-	a, _ := c.s.ep.GetLocalAddress()
-	return fromFull(a)
+// arrivedAt is the address a datagram was sent to, for sockets that listen at all of them.
+func arrivedAt(r *tcpip.ReadResult, at netip.AddrPort) netip.AddrPort {
+	if r.ControlMessages.HasOriginalDstAddress {
+		return fromFull(r.ControlMessages.OriginalDstAddress)
+	}
+	return at
 }
