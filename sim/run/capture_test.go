@@ -202,6 +202,57 @@ func TestWalkCapture(t *testing.T) {
 	}
 }
 
+// A capture of the interface any shows what a node forwards twice, what it tells itself twice, and what was for others.
+func TestWalkCaptureOfAny(t *testing.T) {
+	client, node := netip.MustParseAddrPort("203.0.113.7:40001"), netip.MustParseAddrPort("192.168.10.11:30601")
+	var file bytes.Buffer
+	w, err := wire.NewWriter(&file, wire.Section{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddInterface(wire.Interface{Name: "any", Link: wire.LinuxSLL}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		kind     byte
+		src, dst netip.AddrPort
+	}{
+		{0, client, node}, // to this host
+		{4, netip.MustParseAddrPort("192.168.10.11:9"), netip.MustParseAddrPort("10.244.169.147:80")}, // as it left, masqueraded
+		{4, client, netip.MustParseAddrPort("10.244.169.147:80")},                                     // as it left, not masqueraded
+		{3, client, netip.MustParseAddrPort("192.168.10.99:80")},                                      // for another host
+		{0, node, node}, // as it came back by lo
+	} {
+		p := replay.FirstPacket(packet.TCP, c.src, c.dst)
+		frame := []byte{0, c.kind, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0}
+		b, err := (&wire.Encoder{}).Append(frame, &p, wire.Unseen{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Packet(0, 0, b, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var walked []int
+	r, err := nginx(t).Walk(CaptureRequest{Name: "any", File: &file, Seed: 1, Each: func(p *report.Passed) error { walked = append(walked, p.Packet); return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(walked, []int{1}) {
+		t.Errorf("walked %v", walked)
+	}
+	var skipped []string
+	for _, s := range r.Skipped {
+		skipped = append(skipped, s.Why)
+	}
+	if want := []string{
+		"captured as it left the node, which had been given it before", "for another host: the kernel drops it before any hook",
+		"captured as it came back to the node that had sent it",
+	}; !slices.Equal(skipped, want) {
+		t.Errorf("skipped %q", skipped)
+	}
+}
+
 func nginx(t testing.TB) *Subject {
 	t.Helper()
 	text, err := scenarios.Files.ReadFile("nginx-manifests.yaml")

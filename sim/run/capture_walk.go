@@ -41,6 +41,7 @@ type captureWalk struct {
 	now     time.Duration
 	lastID  uint64
 	trace   netfilter.Trace
+	came    arrivals
 }
 
 // Walk gives a node the packets of a capture, in the order of the file and at its times: connections, affinity and counters live on
@@ -133,7 +134,11 @@ func (w *captureWalk) record(n int, rec *wire.Record) error {
 		w.skip(n, why)
 		return nil
 	}
-	in := w.entry(rec, p.Src.Addr())
+	ip := rec.Data[w.decoder.IP():min(len(rec.Data), w.decoder.IP()+int(p.LengthBytes))]
+	in, way := w.entry(rec, p.Src.Addr()), rec.Direction
+	if d := w.decoder.Direction(); d != wire.DirectionUnknown {
+		way = d
+	}
 	switch {
 	case rec.ID != 0 && rec.ID == w.lastID:
 		w.skip(n, "the same packet, seen at another place")
@@ -141,13 +146,19 @@ func (w *captureWalk) record(n int, rec *wire.Record) error {
 	case p.Type == packet.OtherHost:
 		w.skip(n, "for another host: the kernel drops it before any hook")
 		return nil
-	case (w.decoder.Outgoing() || rec.Direction == wire.Outbound) && in != "":
+	case way == wire.Outbound && (in != "" || w.came.has(ip)):
 		w.skip(n, "captured as it left the node, which had been given it before")
+		return nil
+	case way == wire.Inbound && in == "":
+		w.skip(n, "captured as it came back to the node that had sent it")
 		return nil
 	}
 	w.lastID = rec.ID
+	if way == wire.Inbound {
+		w.came.add(ip)
+	}
 	w.result.Walked++
-	return w.walk(n, p, in, rec.Data[w.decoder.IP():min(len(rec.Data), w.decoder.IP()+int(p.LengthBytes))])
+	return w.walk(n, p, in, ip)
 }
 
 // answer turns a packet that answers a translated connection, seen where its client sees it, into the one that the endpoint sends:
@@ -209,56 +220,4 @@ func (w *captureWalk) walk(n int, p packet.Packet, in string, ip []byte) error {
 		out.Reason = "by a rule"
 	}
 	return w.q.Each(&out)
-}
-
-// state is what connection tracking called a packet when it first saw it; "" where it did not.
-func state(t *netfilter.Trace) string {
-	for i := range t.Steps {
-		if t.Steps[i].Kind == netfilter.StepConntrack {
-			return t.Steps[i].Result
-		}
-	}
-	return ""
-}
-
-// what names the kind of a packet within its protocol.
-func what(p *packet.Packet) string {
-	switch {
-	case p.IsLaterFragment():
-		return "fragment"
-	case p.Proto == packet.TCP:
-		return p.TCPFlags.String()
-	case p.Proto == packet.SCTP:
-		return fmt.Sprintf("chunk %d", p.SCTPChunk)
-	case p.IsICMPError() && p.Quoted.IsValid():
-		return fmt.Sprintf("type %d code %d about %s", p.ICMPType, p.ICMPCode, p.Quoted)
-	case p.Proto == packet.ICMP || p.Proto == packet.ICMPv6:
-		return fmt.Sprintf("type %d code %d", p.ICMPType, p.ICMPCode)
-	}
-	return ""
-}
-
-// deciding is the rule that decided where a packet went: the last that stopped it or translated its destination, else the one that
-// translated its source, or the choice of IPVS; "" for none.
-func deciding(t *netfilter.Trace) string {
-	out, source := "", ""
-	for i := range t.Steps {
-		s := &t.Steps[i]
-		word, _, _ := strings.Cut(s.Result, " ")
-		switch {
-		case s.Kind == netfilter.StepIPVS && s.Matched:
-			out = "IPVS " + s.Result
-		case s.Kind == netfilter.StepPolicy && s.Result != "accept":
-			out = fmt.Sprintf("%s %s policy %s", s.Table, s.Chain, s.Result)
-		case s.Kind != netfilter.StepRule || !s.Matched:
-		case word == "dnat" || word == "reject" || strings.TrimSuffix(word, ":") == "drop":
-			out = fmt.Sprintf("%s %s %d: %s", s.Table, s.Chain, s.Rule, s.Result)
-		case word == "snat":
-			source = fmt.Sprintf("%s %s %d: %s", s.Table, s.Chain, s.Rule, s.Result)
-		}
-	}
-	if out == "" {
-		return source
-	}
-	return out
 }

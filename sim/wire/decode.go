@@ -49,9 +49,9 @@ func (d *Decoder) Decode(link LinkType, frame []byte) (p packet.Packet, err erro
 // IP is where the IP header of the last frame begins, in bytes.
 func (d *Decoder) IP() int { return d.ip }
 
-// Outgoing reports whether the last frame was captured as it left the machine, as far as its link layer tells: captures of the
+// Direction is which way the last frame passed the machine it was captured on, as far as its link layer tells: captures of the
 // interface any hold what a node forwards twice.
-func (d *Decoder) Outgoing() bool { return d.header.outgoing }
+func (d *Decoder) Direction() Direction { return d.header.way }
 
 func (d *Decoder) ipv4(p *packet.Packet, b []byte) error {
 	if len(b) > 0 && b[0]>>4 != 4 {

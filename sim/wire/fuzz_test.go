@@ -119,6 +119,9 @@ func FuzzDecoder(f *testing.F) {
 		}
 		ip := frame[d.IP():]
 		_ = Checksums(ip)
+		_, _ = Fingerprint(ip)
+		_, _ = DatagramOf(ip)
+		_, _, _ = SequenceOf(ip)
 		patched, err := Patch(nil, ip, &p, &p)
 		if err != nil || !bytes.Equal(patched, ip) {
 			t.Fatalf("%v\n%x\n%x", err, ip, patched)

@@ -56,7 +56,7 @@ type header struct {
 	ethernet uint16
 	source   packet.MAC
 	class    packet.PacketType
-	outgoing bool // it was captured as it left
+	way      Direction
 }
 
 // linkHeader reads a link-layer header, VLAN tags included.
@@ -132,7 +132,7 @@ func cooked(b []byte) (header, error) {
 		return header{}, &DecodeError{Header: "Linux cooked", Need: length, Have: len(b)}
 	}
 	h := header{bytes: length, ethernet: binary.BigEndian.Uint16(b[14:])}
-	h.class, h.outgoing = classOf(binary.BigEndian.Uint16(b))
+	h.class, h.way = classOf(binary.BigEndian.Uint16(b))
 	if binary.BigEndian.Uint16(b[4:]) == 6 {
 		h.source = packet.MAC(b[6:12])
 	}
@@ -147,7 +147,7 @@ func cooked2(b []byte) (header, error) {
 		return header{}, &DecodeError{Header: "Linux cooked v2", Need: length, Have: len(b)}
 	}
 	h := header{bytes: length, ethernet: binary.BigEndian.Uint16(b)}
-	h.class, h.outgoing = classOf(uint16(b[10]))
+	h.class, h.way = classOf(uint16(b[10]))
 	if b[11] == 6 {
 		h.source = packet.MAC(b[12:18])
 	}
@@ -168,17 +168,17 @@ func (h *header) tags(b []byte) error {
 
 func isTag(t uint16) bool { return t == etherVLAN || t == etherSVLAN || t == etherQinQ }
 
-// classOf turns a packet type of Linux (include/uapi/linux/if_packet.h) into ours; PACKET_OUTGOING is told apart.
-func classOf(t uint16) (class packet.PacketType, outgoing bool) {
+// classOf turns a packet type of Linux (include/uapi/linux/if_packet.h) into ours, and tells what left from what came.
+func classOf(t uint16) (class packet.PacketType, way Direction) {
 	switch t {
 	case 1:
-		return packet.Broadcast, false
+		return packet.Broadcast, Inbound
 	case 2:
-		return packet.Multicast, false
+		return packet.Multicast, Inbound
 	case 3:
-		return packet.OtherHost, false
+		return packet.OtherHost, Inbound
 	case 4:
-		return packet.ToHost, true
+		return packet.ToHost, Outbound
 	}
-	return packet.ToHost, false
+	return packet.ToHost, Inbound
 }

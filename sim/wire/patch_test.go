@@ -47,6 +47,11 @@ func TestPatchAndBack(t *testing.T) {
 		if bad := Checksums(patched); len(bad) > 0 {
 			t.Fatalf("%v\n%x\n%x", bad, b, patched)
 		}
+		was, ok1 := Fingerprint(b)
+		is, ok2 := Fingerprint(patched)
+		if was != is || ok1 != ok2 || ok1 == from.IsICMPError() {
+			t.Fatalf("fingerprints %x and %x\n%x\n%x", was, is, b, patched)
+		}
 		back, err := Patch(nil, patched, &to, &from)
 		if err != nil || !bytes.Equal(back, b) {
 			t.Fatalf("%v\nwas  %x\nback %x", err, b, back)

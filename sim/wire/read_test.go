@@ -223,8 +223,8 @@ func TestLinkTypes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if p.Src.Port() != 40000 || p.Dst.Port() != 30601 || p.TCPFlags != packet.SYN || p.SrcMAC != c.mac || p.Type != c.class || d.Outgoing() != c.out || d.IP() != len(c.header)/2 {
-			t.Errorf("%s: %+v, outgoing %v, IP at %d", name, p, d.Outgoing(), d.IP())
+		if p.Src.Port() != 40000 || p.Dst.Port() != 30601 || p.TCPFlags != packet.SYN || p.SrcMAC != c.mac || p.Type != c.class || (d.Direction() == Outbound) != c.out || d.IP() != len(c.header)/2 {
+			t.Errorf("%s: %+v, direction %d, IP at %d", name, p, d.Direction(), d.IP())
 		}
 		for n := range len(c.header)/2 + 20 {
 			if _, err := d.Decode(c.link, b[:n]); err == nil {
