@@ -94,6 +94,9 @@ func newRulesPlayer(t *Trace) (*rulesPlayer, error) {
 	}
 	p := &rulesPlayer{trace: t}
 	p.world = replay.World{Host: host, Node: datapath.NewNode(profile, host.Routes()), Presence: replay.Everywhere}
+	if err := t.load(p.world.Node); err != nil {
+		return bad(err)
+	}
 	for f, text := range map[packet.Family]string{packet.IPv4: text, packet.IPv6: t.Rules6} {
 		if text == "" {
 			continue

@@ -31,6 +31,9 @@ type Trace struct {
 	Rules             json.RawMessage   `json:"rules"` // iptables recordings
 	Rules6            string            `json:"rules6"`
 	Network           *Network          `json:"network"` // in place of the usual one
+	Sets              string            `json:"sets"`    // beside rules: for ipset restore
+	Addresses         []netip.Prefix    `json:"addresses"`
+	Servers           string            `json:"servers"` // commands of ipvsadm
 	Events            []json.RawMessage `json:"events"`
 	Version           json.RawMessage   `json:"version"`
 

@@ -35,6 +35,7 @@ type Recording struct {
 	Name, Kernel, Note string
 	Rules, Rules6      string // texts for iptables-restore
 	Network            *Network
+	Servers            *Servers // nil without IPVS
 	After              map[string][]string
 	events             []string
 }
@@ -69,9 +70,16 @@ func (r *Recording) Write(w io.Writer) error {
 		v    any
 		skip bool
 	}
+	ipvs := r.Servers
+	if ipvs == nil {
+		ipvs = &Servers{}
+	}
 	for _, f := range []entry{
 		{"version", 1, false}, {"name", r.Name, false}, {"kernel", r.Kernel, false}, {"note", r.Note, r.Note == ""},
-		{"network", r.Network, r.Network == nil}, {"rules", r.Rules, false}, {"rules6", r.Rules6, r.Rules6 == ""},
+		{"network", r.Network, r.Network == nil}, {"sysctl", ipvs.Sysctl, len(ipvs.Sysctl) == 0},
+		{"sets", ipvs.Sets, ipvs.Sets == ""}, {"addresses", ipvs.Addresses, ipvs.Addresses == nil},
+		{"servers", ipvs.Commands, ipvs.Commands == ""},
+		{"rules", r.Rules, false}, {"rules6", r.Rules6, r.Rules6 == ""},
 		{"after", r.After, r.After == nil},
 	} {
 		if f.skip {

@@ -30,11 +30,12 @@ func Record(ctx context.Context, sc *scenario.Scenario, files fs.FS, o CompareOp
 	o.loaded = func(s *Subject, _ kernel.Topology) {
 		r.Network = record.NetworkOf(s.Host)
 		r.Rules, r.Rules6 = s.Node.Linked(packet.IPv4).Print(false), s.Node.Linked(packet.IPv6).Print(false)
+		r.Servers = record.ServersOf(s.Node, s.Host.NodeIPs)
 		hz = s.Node.Profile.HZ
 	}
 	var exact, paced bool
 	o.dumped = func(c *comparison, f packet.Family, dump string) {
-		paced = c.paced
+		paced = c.paced || len(c.ageing.times) > 0
 		if exact = c.inexact == ""; exact {
 			r.After[map[packet.Family]string{packet.IPv4: "nat", packet.IPv6: "nat6"}[f]] = natOf(dump)
 		}
