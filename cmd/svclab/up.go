@@ -214,7 +214,10 @@ func (a *app) openDoors(e *emulator.Emulator, f *upFlags) (doors, error) {
 // tellDoors tells a person how to come in.
 func (a *app) tellDoors(e *emulator.Emulator, d doors) {
 	s := e.Status()
-	fmt.Fprintf(a.err, "node %s, mode %s: %d Services, %d endpoints; clients are %s (%s)\n", s.Node, s.Mode, s.Services, s.Endpoints, s.Client, strings.Join(s.From, ", "))
+	fmt.Fprintf(a.err, "node %s, mode %s: %d Services, %d endpoints\n", s.Node, s.Mode, s.Services, s.Endpoints)
+	if d.Socks != "" || d.HTTP != "" {
+		fmt.Fprintf(a.err, "clients of the proxies are %s, %s\n", s.Client, strings.Join(s.From, ", "))
+	}
 	if d.Socks != "" {
 		fmt.Fprintf(a.err, "  curl -x socks5h://%s http://%s/\n", d.Socks, e.Example())
 	}
