@@ -260,6 +260,9 @@ func (h *Host) OpenMessages(flow int64, proto packet.Protocol, src, dst netip.Ad
 	if err != nil {
 		return nil, err
 	}
+	if !src.IsValid() || !dst.IsValid() || src.Addr().Is4() != dst.Addr().Is4() {
+		return nil, &AddressError{Op: "open", Address: src.String(), Reason: "not of the family of " + dst.String()}
+	}
 	m := &Messages{host: h, proto: proto, src: src, dst: dst, got: got, failed: failed}
 	ep, terr := h.stack.NewEndpoint(number, networkOf(dst.Addr()), &m.queue)
 	if terr != nil {

@@ -142,7 +142,7 @@ func (e *engine) answer(at netip.Addr, t dns.Transport, message []byte) []byte {
 }
 
 // resolver is how the clients of a traffic look names up.
-func (e *engine) resolver(c *dns.Cluster, t *scenario.Traffic) *dns.Resolver {
+func (e *engine) resolver(c *dns.Cluster, t *scenario.Traffic, f packet.Family) *dns.Resolver {
 	r := t.Resolver
 	if r == nil {
 		r = &scenario.Resolver{}
@@ -156,6 +156,8 @@ func (e *engine) resolver(c *dns.Cluster, t *scenario.Traffic) *dns.Resolver {
 	}
 	x := c.Client(space, libc, r.Options)
 	x.Exact = r.Exact
+	// A client has addresses of one family here, and reaches the name servers of that.
+	x.Conf.Nameservers = slices.DeleteFunc(slices.Clone(x.Conf.Nameservers), func(a netip.Addr) bool { return packet.FamilyOf(a) != f })
 	return x
 }
 
@@ -168,7 +170,7 @@ func (e *engine) named(t *scenario.Traffic, f packet.Family) (netip.Addr, error)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	s := e.resolver(c, t).Start(t.To.Name.Value)
+	s := e.resolver(c, t, f).Start(t.To.Name.Value)
 	defer s.Stop()
 	for {
 		asks, _, more := s.Next()
@@ -204,7 +206,7 @@ func (e *engine) resolve(now time.Duration, f traffic.Flow, then func(now time.D
 	}
 	began, sent := now, 0
 	home, _ := e.entry(&f)
-	resolver := e.resolver(c, t)
+	resolver := e.resolver(c, t, packet.FamilyOf(f.Src.Addr()))
 	e.follow.begin(f, t, resolver.Conf)
 	s := resolver.Start(t.To.Name.Value)
 	e.naming.under[s] = true

@@ -181,3 +181,42 @@ func TestStallIsTheSameInBothWorlds(t *testing.T) {
 		t.Errorf("stalled lookups of 400: %d in replay, %d in netstack", slow[0], slow[1])
 	}
 }
+
+// IPv6 alone, and both families: a client asks the name servers of its own, and connects to the address of its own family.
+func TestNameFamilies(t *testing.T) {
+	objects := func(families, dns, web, pods, node string) string {
+		slice := func(of, space, address string, port int, proto string) string {
+			kind := "IPv4"
+			if strings.Contains(address, ":") {
+				kind = "IPv6"
+			}
+			return fmt.Sprintf("  - {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %[1]s-%[2]s, namespace: %[3]s, labels: {kubernetes.io/service-name: %[1]s}}, addressType: %[2]s, ports: [{name: %[4]q, protocol: %[5]s, port: %[6]d}], endpoints: [{addresses: [%[7]q], conditions: {ready: true}}]}\n",
+				of, kind, space, map[string]string{"kube-dns": "dns", "web": ""}[of], proto, port, address)
+		}
+		text := "\n  objects:\n" + fmt.Sprintf("  - {apiVersion: v1, kind: Node, metadata: {name: worker-1}, spec: {podCIDRs: [%s]}, status: {addresses: [%s]}}\n", pods, node) +
+			"  - {apiVersion: kubeproxy.config.k8s.io/v1alpha1, kind: KubeProxyConfiguration, clusterCIDR: \"10.244.0.0/16,fd00:244::/32\"}\n"
+		first, _, _ := strings.Cut(strings.Trim(dns, "\""), "\",")
+		text += fmt.Sprintf("  - {apiVersion: v1, kind: Service, metadata: {name: kube-dns, namespace: kube-system}, spec: {clusterIP: %q, clusterIPs: [%s], ipFamilies: [%s], ipFamilyPolicy: PreferDualStack, ports: [{name: dns, protocol: UDP, port: 53, targetPort: 53}]}}\n", first, dns, families)
+		first, _, _ = strings.Cut(strings.Trim(web, "\""), "\",")
+		text += fmt.Sprintf("  - {apiVersion: v1, kind: Service, metadata: {name: web, namespace: default}, spec: {clusterIP: %q, clusterIPs: [%s], ipFamilies: [%s], ipFamilyPolicy: PreferDualStack, ports: [{protocol: TCP, port: 80, targetPort: 8080}]}}\n", first, web, families)
+		for _, f := range []string{"10.244.1.%d", "fd00:244:1::%d"} {
+			if (f[0] == 'f') == strings.Contains(families, "IPv6") || families == "IPv4, IPv6" {
+				text += slice("kube-dns", "kube-system", fmt.Sprintf(f, 53), 53, "UDP") + slice("web", "default", fmt.Sprintf(f, 80), 8080, "TCP")
+			}
+		}
+		return text
+	}
+	for name, c := range map[string]struct{ objects, family, endpoint, asked string }{
+		"IPv6":          {objects("IPv6", `"fd00:96::10"`, `"fd00:96::1"`, `"fd00:244:1::/64"`, `{type: InternalIP, address: "fd00:10::11"}`), "ipv6", "[fd00:244:1::80]:8080", "asks [fd00:96::10]:53"},
+		"both, as IPv4": {objects("IPv4, IPv6", `"10.96.0.10", "fd00:96::10"`, `"10.96.0.1", "fd00:96::1"`, `10.244.1.0/24, "fd00:244:1::/64"`, `{type: InternalIP, address: 192.168.0.1}, {type: InternalIP, address: "fd00:10::11"}`), "ipv4", "10.244.1.80:8080", "asks 10.96.0.10:53"},
+	} {
+		for _, world := range bothWorlds {
+			sc := story(t, c.objects+fmt.Sprintf("  traffic: [{name: t, from: {pods: 2}, to: {name: web, port: 80, family: %s}, connections: 10, rate: 10/s}]\n", c.family))
+			r := runIn(t, sc, world)
+			p := r.Paths[0]
+			if r.Traffic[0].Answered != 10 || p.Endpoint != c.endpoint || len(p.Steps) == 0 || !strings.Contains(p.Steps[0].What, c.asked) {
+				t.Errorf("%s, %s: %+v %+v", name, world, r.Traffic[0], p)
+			}
+		}
+	}
+}

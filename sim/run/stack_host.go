@@ -193,6 +193,9 @@ func (w *stackWorld) alter(time.Duration) error {
 		if here[k] && !w.dead[k.at.Addr()] {
 			on[k.at.Addr()] = true
 		}
+		if w.isHostPort(k.at.Port()) && w.isNode(k.at.Addr()) {
+			continue // the node listens there as it is
+		}
 		there := here[k] && !(w.dead[k.at.Addr()] && w.hosts[k.at.Addr()] == nil && w.isNode(k.at.Addr())) // a node goes on without it
 		switch l, open := w.served[k]; {
 		case there && !open:
