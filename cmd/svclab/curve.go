@@ -135,7 +135,8 @@ func (q *curveFlags) options(names []string) error {
 func (a *app) curve(ctx context.Context, q *curveFlags) error {
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	q.o.Progress = func(line string) { fmt.Fprintln(a.err, "svclab:", line) }
+	begun := time.Now()
+	q.o.Progress = func(line string) { fmt.Fprintf(a.err, "svclab: %4d s  %s\n", int(time.Since(begun).Seconds()), line) }
 	r, stopped := curve.Measure(ctx, q.o)
 	for _, out := range q.outputs {
 		if err := a.writeCurve(r, out); err != nil {

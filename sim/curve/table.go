@@ -62,7 +62,7 @@ func (l *Line) table(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "  %s: %v\n", what, l.Missing)
 	} else if len(l.Points) == 0 {
-		fmt.Fprintf(b, "  %s\n", NoLine)
+		fmt.Fprintf(b, "  %s: it ended before anything was measured\n", NoLine)
 	}
 	if len(l.Points) == 0 {
 		return
