@@ -41,7 +41,7 @@ func (a *app) traceCommand() *cobra.Command {
 	c.Flags().StringVar(&t.iface, "interface", "", "of a pcapng: the packets that this interface saw (default: all)")
 	c.Flags().IntVar(&t.limit, "limit", run.DefaultWalkPackets, "packets of a capture that are walked")
 	c.Flags().Uint64Var(&t.seed, "seed", 1, "seed of the draws")
-	c.Flags().StringArrayVarP(&t.outputs, "output", "o", []string{"text"}, "text, json, ndjson, with =PATH to write a file (repeatable)")
+	c.Flags().StringArrayVarP(&t.outputs, "output", "o", []string{"text"}, "text, json or ndjson; pcapng, with =PATH to write a file (repeatable)")
 	captureFlags(c, &t.captured)
 	return c
 }
