@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type upFlags struct {
 	socket   string
 	listen   bool
 	shell    bool
+	capture  string
+	captured captureOptions
 }
 
 func (a *app) upCommand() *cobra.Command {
@@ -74,6 +77,9 @@ func (a *app) upCommand() *cobra.Command {
 	s.StringVar(&f.socket, "socket", "", "socket for svclab ctl (default: one in the user's runtime folder)")
 	s.BoolVar(&f.o.AllNodes, "all-nodes", false, "model every Node of the objects, not the local one alone")
 	s.IntVar(&f.o.MTU, "mtu", 0, fmt.Sprintf("of every emulated link, in bytes (default %d: no wire limits it)", emulator.DefaultMTU))
+	s.StringVar(&f.capture, "capture", "", "write what passes the nodes to this pcapng, a packet at every hook, as it happens")
+	s.Int64Var(&f.captured.packets, "capture-limit", 100000, "packets that the capture holds")
+	s.StringSliceVar(&f.captured.points, "capture-at", nil, "points that it holds: hooks, interfaces, socket; PREROUTING,eth0 (default: all that are passed)")
 	s.BoolVar(&f.shell, "shell", false, "run a shell, or the command after --, as a Pod of the cluster; ends with it, and with its exit code")
 	return c
 }
@@ -98,6 +104,13 @@ func (a *app) up(ctx context.Context, f *upFlags, command []string) error {
 	from := f.o.From
 	if f.shell {
 		f.o.From = ""
+	}
+	if f.capture != "" {
+		end, err := a.liveCapture(f)
+		if err != nil {
+			return err
+		}
+		defer end() // after the emulator has ended
 	}
 	e, err := emulator.New(subject, f.o)
 	if err != nil {
@@ -137,6 +150,30 @@ func (a *app) up(ctx context.Context, f *upFlags, command []string) error {
 		return nil
 	}
 	return exit(exitInterrupted)
+}
+
+// liveCapture begins a capture that can be read while it grows. The function returned ends it.
+func (a *app) liveCapture(f *upFlags) (end func(), err error) {
+	if f.captured.packets < 0 {
+		return nil, fmt.Errorf("--capture-limit: %d is negative", f.captured.packets)
+	}
+	file, err := os.Create(f.capture)
+	if err != nil {
+		return nil, fmt.Errorf("--capture: %w", err)
+	}
+	w := bufio.NewWriterSize(file, 64<<10)
+	c, err := run.NewCapture(w, run.CaptureOptions{About: "svclab up", Packets: f.captured.packets, Points: f.captured.points})
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	f.o.Capture, f.o.Tick = c, func() { _ = w.Flush() } // the last one tells what failed
+	return func() {
+		a.warn(c.Warnings())
+		if err := errors.Join(c.Err(), w.Flush(), file.Close()); err != nil {
+			a.warn([]string{"warning: --capture: " + err.Error()})
+		}
+	}, nil
 }
 
 // errStopped says that svclab ctl asked for the end.

@@ -305,3 +305,38 @@ func TestKernelUpShell(t *testing.T) {
 		}
 	}
 }
+
+// TestUpCapture: what passes the nodes is in a pcapng that trace reads back: real bytes, at every hook, with rules in comments.
+func TestUpCapture(t *testing.T) {
+	env := environmentOf(t.TempDir())
+	file := filepath.Join(t.TempDir(), "up.pcapng")
+	u := startUp(t, env, nginxManifests, "--capture", file, "--http", "127.0.0.1:0")
+	proxy, err := url.Parse("http://" + u.doors.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{Proxy: http.ProxyURL(proxy)}
+	r, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get("http://10.102.19.139/find-me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	tr.CloseIdleConnections()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) { // it grows while the emulator runs
+		b, _ := os.ReadFile(file)
+		if bytes.Contains(b, []byte("GET /find-me HTTP/1.1")) && bytes.Contains(b, []byte("worker-1 PREROUTING")) && bytes.Contains(b, []byte("KUBE-SVC-2CMXP7HKUVJN7L6M")) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the capture of %d bytes misses something", len(b))
+		}
+	}
+	if code, said := ctl(env, "stop"); code != 0 {
+		t.Errorf("stop: exit %d: %s", code, said)
+	}
+	u.ends(t, exitOK)
+	var out, errs bytes.Buffer
+	if code := Main([]string{"trace", "-f", nginxManifests, "--capture", file}, strings.NewReader(""), &out, &errs, env); code != exitOK || !strings.Contains(out.String(), "10.102.19.139:80") {
+		t.Errorf("read back: exit %d: %.500s%.500s", code, out.String(), errs.String())
+	}
+}

@@ -27,6 +27,8 @@ type Options struct {
 	AllNodes bool   // every Node of the objects has a datapath of its own; else the local one alone
 	MTU      int    // of every link, in bytes; 0 for DefaultMTU
 	Backends []Backend
+	Capture  *run.Capture      // of every packet that passes a modelled node, bytes included; nil for none. It is the emulator's until Close
+	Tick     func()            // called every second or so between packets, as the capture's writer wants to be flushed; nil for nothing
 	Note     func(text string) // told what a user should know; nil for nobody. It may be called by several goroutines.
 }
 
@@ -75,7 +77,15 @@ func New(s *run.Subject, o Options) (*Emulator, error) {
 		o: o, subject: s, builtin: newBuiltin(), tap: newTap(),
 		places: map[place]*standing{}, doors: map[string]*door{}, done: make(chan struct{}),
 	}
-	e.fabric = netstack.New(netstack.Options{Root: seed.Root(o.Seed), Link: netstack.Link{MTU: o.MTU}, Live: true})
+	fo := netstack.Options{Root: seed.Root(o.Seed), Link: netstack.Link{MTU: o.MTU}, Live: true}
+	if o.Capture != nil {
+		fo.Before = func(n *netstack.Node, _ string, _ *packet.Packet) {
+			if o.Capture.Wants() {
+				o.Capture.Frame(n.Bytes(nil))
+			}
+		}
+	}
+	e.fabric = netstack.New(fo)
 	err := e.addNodes()
 	if err == nil {
 		err = e.begin()
@@ -110,7 +120,12 @@ func (e *Emulator) addNodes() error {
 			stream += " " + s.Host.Name
 		}
 		s.Node.SetSource(seed.Root(e.o.Seed).Stream(stream))
-		s.Node.SetTap(e.tap.of(s.Host.Name, len(all) > 1))
+		t := e.tap.of(s.Host.Name, len(all) > 1)
+		if c := e.o.Capture; c != nil {
+			c.Know(s)
+			t = both(t, c.Tap(s.Host.Name))
+		}
+		s.Node.SetTap(t)
 		e.do(func() { e.sites = append(e.sites, site{s, e.fabric.AddNode(s.Host, s.Node)}) })
 	}
 	return nil
@@ -176,6 +191,9 @@ func (e *Emulator) tick() {
 			e.do(func() {
 				for _, s := range e.sites {
 					s.Look(e.now())
+				}
+				if e.o.Tick != nil {
+					e.o.Tick()
 				}
 			})
 		}

@@ -55,6 +55,20 @@ func (t *tap) of(node string, several bool) *datapath.Tap {
 	}
 }
 
+// both tells two taps.
+func both(a, b *datapath.Tap) *datapath.Tap {
+	return &datapath.Tap{
+		Wants: func() bool {
+			x, y := a.Wants(), b.Wants()
+			return x || y
+		},
+		Walked: func(now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
+			a.Walked(now, steps, p, d)
+			b.Walked(now, steps, p, d)
+		},
+	}
+}
+
 func (t *tap) walked(node string, now time.Duration, steps *netfilter.Trace, p *packet.Packet, d *datapath.Disposition) {
 	t.packets.Add(1)
 	switch c := d.Conn; {

@@ -169,3 +169,12 @@ func OfScenario(sc *scenario.Scenario, files fs.FS, o Options) (*Subject, error)
 	}
 	return subjectOf(sc, files, ScenarioOptions{})
 }
+
+// Frame gives the packet that is walked next bytes of its own: what a view leaves out is then kept as it is.
+func (c *Capture) Frame(b []byte) { c.frame(b) }
+
+// Wants reports whether there is room for another packet.
+func (c *Capture) Wants() bool { return c.wants() }
+
+// Know tells a capture what the addresses of a subject's cluster are called.
+func (c *Capture) Know(s *Subject) { c.names(s.addressNames()) }
