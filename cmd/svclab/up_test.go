@@ -97,7 +97,7 @@ const nginxManifests = "../../scenarios/nginx-manifests.yaml"
 
 // TestUp is an afternoon with the emulator: doors, control, the end; nothing is left of it.
 func TestUp(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	dir := t.TempDir()
 	env := environmentOf(dir)
 	if code, said := ctl(env, "status"); code != exitEnvironment || !strings.Contains(said, "svclab up FILE") {
@@ -203,7 +203,7 @@ func TestUp(t *testing.T) {
 
 // TestUpInterrupted: a signal closes everything, and its code is told.
 func TestUpInterrupted(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for sig, want := range map[syscall.Signal]int{syscall.SIGINT: exitInterrupted, syscall.SIGTERM: exitTerminated} {
 		u := startUp(t, environmentOf(t.TempDir()), "../../scenarios/nginx.yaml")
 		c, err := net.Dial("tcp", u.doors.Socks)
@@ -225,7 +225,7 @@ func TestUpInterrupted(t *testing.T) {
 
 // TestUpBadInput: what cannot be is refused before a door opens.
 func TestUpBadInput(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	open := t.TempDir() // a runtime folder that others may enter
 	if err := os.Mkdir(filepath.Join(open, "svclab"), 0o755); err != nil {
 		t.Fatal(err)

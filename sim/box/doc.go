@@ -23,6 +23,11 @@
 //
 // What is typed on that line goes byte by byte: large requests are files in a folder that both see.
 //
+// A box may be a place for a person: Namespace.TUN makes an interface whose packets are read and written by whoever has the file, Pass
+// and Receive hand that file to the parent, Inside.Resolver gives programs another /etc/resolv.conf, Namespace.Session runs one of them
+// on files of the parent (Config.Files) or on a Terminal. Where something of the parent's must go with it, such as a socket's file, the
+// box outlives it for a moment (Config.Last) and does that (Inside.AtEnd).
+//
 // Netlink sockets, xtables tools and sysctl files are opened only after the calling thread's network namespace was compared
 // with the parent's (nsfs inode): a ForeignNamespaceError is the answer when they are the same.
 //
