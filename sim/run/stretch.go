@@ -21,6 +21,8 @@ const (
 	perClient = 50000
 	// maxQuiet bounds the connections of one traffic that wait for a timeout each.
 	maxQuiet = 2000
+	// maxQuietSerial is the same where each waits by itself.
+	maxQuietSerial = 100
 )
 
 // stretch is a time without events: connections are gathered in lots, and played on the model as their outcomes come in.
@@ -40,6 +42,9 @@ func (s *stretch) add(ctx context.Context, f traffic.Flow) error {
 	limit := int64(len(w.group.Clients)) * perClient
 	if w.quiet {
 		limit = min(limit, maxQuiet)
+		if s.c.serial {
+			limit = min(limit, maxQuietSerial)
+		}
 	}
 	if s.sent[f.Group]++; s.sent[f.Group] > limit {
 		w.left++
