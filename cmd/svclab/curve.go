@@ -14,13 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/sim/curve"
-	"github.com/svclab/svclab/sim/kernel"
 )
 
 // curveFlags are the flags of svclab curve.
 type curveFlags struct {
 	series, sizes, outputs []string
-	umlMax                 int
 	quick, strict          bool
 	timeout                time.Duration
 	asked                  bool // for these series by name
@@ -69,10 +67,10 @@ with --strict; 5 --timeout, with what was measured so far.`,
 	f.StringSliceVar(&q.series, "series", names, "what to measure: "+strings.Join(names, ", "))
 	f.StringSliceVar(&q.sizes, "sizes", []string{"1", "100", "1000", "3000", "10000"}, "numbers of Services")
 	f.BoolVar(&q.quick, "quick", false, fmt.Sprintf("%s Services and %d rounds, where --sizes and --rounds say nothing else", strings.Join(quickSizes, ", "), quickRounds))
-	f.IntVar(&q.umlMax, "uml-max", 3000, "largest number of Services in a kernel of its own; 0 for no bound")
-	f.IntVar(&q.o.Rounds, "rounds", 40, "visits to each size")
-	f.IntVar(&q.o.Blocks, "blocks", 60, "blocks of connections to each Service in a visit")
-	f.IntVar(&q.o.Connects, "connects", 5, "connections of a block, timed as one")
+	f.IntVar(&q.o.UMLMax, "uml-max", curve.DefaultUMLMax, "largest number of Services in a kernel of its own; 0 for no bound")
+	f.IntVar(&q.o.Rounds, "rounds", curve.DefaultRounds, "visits to each size")
+	f.IntVar(&q.o.Blocks, "blocks", curve.DefaultBlocks, "blocks of connections to each Service in a visit")
+	f.IntVar(&q.o.Connects, "connects", curve.DefaultConnects, "connections of a block, timed as one")
 	f.Uint64Var(&q.o.Seed, "seed", 1, "seed of the order of visits and blocks")
 	f.BoolVar(&q.strict, "strict", false, "exit 4 when a series is too noisy to say")
 	f.StringArrayVarP(&q.outputs, "output", "o", []string{"table"}, "table, json, svg, with =PATH to write a file (repeatable)")
@@ -95,7 +93,7 @@ func (q *curveFlags) options(names []string) error {
 	for _, b := range []struct {
 		flag       string
 		is, lo, hi int
-	}{{"rounds", q.o.Rounds, 1, 10000}, {"blocks", q.o.Blocks, 2, 1000}, {"connects", q.o.Connects, 1, 500}, {"uml-max", q.umlMax, 0, 50000}} {
+	}{{"rounds", q.o.Rounds, 1, 10000}, {"blocks", q.o.Blocks, 2, 1000}, {"connects", q.o.Connects, 1, 500}, {"uml-max", q.o.UMLMax, 0, 50000}} {
 		if b.is < b.lo || b.is > b.hi {
 			return fmt.Errorf("--%s: %d is not from %d to %d", b.flag, b.is, b.lo, b.hi)
 		}
@@ -118,13 +116,9 @@ func (q *curveFlags) options(names []string) error {
 		}
 	}
 	for _, s := range curve.AllSeries() {
-		if !slices.Contains(q.series, s.Name) {
-			continue
+		if slices.Contains(q.series, s.Name) {
+			q.o.Series = append(q.o.Series, s)
 		}
-		if s.Vehicle == kernel.VehicleUML {
-			s.MaxServices = q.umlMax
-		}
-		q.o.Series = append(q.o.Series, s)
 	}
 	if len(q.o.Series) == 0 {
 		return fmt.Errorf("--series: none is given")

@@ -8,13 +8,23 @@ import (
 	"slices"
 
 	"github.com/svclab/svclab/sim/box"
+	"github.com/svclab/svclab/sim/kernel"
 	"github.com/svclab/svclab/sim/seed"
+)
+
+// What a measurement takes where nobody says otherwise.
+const (
+	DefaultRounds   = 40
+	DefaultBlocks   = 60
+	DefaultConnects = 5
+	DefaultUMLMax   = 3000
 )
 
 // Options bound a measurement.
 type Options struct {
 	Series   []Series
 	Sizes    []int // numbers of Services
+	UMLMax   int   // largest number of Services in a kernel of its own, where loading is slow; 0 for no bound
 	Rounds   int   // visits to each size
 	Blocks   int   // of connections to each target in a visit
 	Connects int   // of a block, timed as one
@@ -60,7 +70,7 @@ func measure(ctx context.Context, s Series, o Options) (*Line, error) {
 		}
 	}()
 	for _, n := range o.Sizes {
-		if s.MaxServices > 0 && n > s.MaxServices {
+		if s.Vehicle == kernel.VehicleUML && o.UMLMax > 0 && n > o.UMLMax {
 			continue
 		}
 		o.tell("%s: loading %d Services", s.Name, n)

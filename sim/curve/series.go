@@ -12,8 +12,6 @@ type Series struct {
 	Vehicle kernel.Vehicle
 	Variant datapath.Variant
 	Mode    service.Mode
-	// MaxServices bounds the sizes; 0 is none.
-	MaxServices int
 }
 
 // AllSeries are the series that can be asked for by name.
