@@ -9,6 +9,7 @@ import (
 	"github.com/svclab/svclab/sim/netstack"
 	"github.com/svclab/svclab/sim/replay"
 	"github.com/svclab/svclab/sim/report"
+	"github.com/svclab/svclab/sim/scenario"
 	"github.com/svclab/svclab/sim/seed"
 	"github.com/svclab/svclab/sim/traffic"
 )
@@ -111,15 +112,29 @@ func newStackWorld(e *engine) (*stackWorld, error) {
 	return w, nil
 }
 
-// timeWait is how long a client's port rests after a connection. Clients that use a few ports in turn do so with
-// net.ipv4.tcp_tw_reuse = 1: a second is enough (net/ipv4/tcp_ipv4.c, tcp_twsk_unique).
+// timeWait is how long a client's port rests after a connection: Linux's minute where segments may be lost or late. Where no wire
+// loses anything or is long, none is on its way a second later, and a minute would take memory alone. Clients that use a few ports in
+// turn do so with net.ipv4.tcp_tw_reuse = 1, for which a second is enough (net/ipv4/tcp_ipv4.c, tcp_twsk_unique).
 func (w *stackWorld) timeWait() time.Duration {
 	for i := range w.scenario.Spec.Traffic {
 		if w.scenario.Spec.Traffic[i].Ports > 0 {
 			return time.Second
 		}
 	}
-	return 0
+	l := w.scenario.Spec.Links
+	if l == nil {
+		return time.Second
+	}
+	all := []*scenario.Link{l.Pods, l.Endpoints, l.Outside, l.Nodes}
+	for i := range l.Hosts {
+		all = append(all, &l.Hosts[i].Link)
+	}
+	for _, x := range all {
+		if x != nil && (x.Loss.Rat != nil && x.Loss.Sign() > 0 || x.Bandwidth > 0 || x.Delay.Duration+x.Jitter.Duration > 50*time.Millisecond) {
+			return 0
+		}
+	}
+	return time.Second
 }
 
 func (w *stackWorld) name() string    { return WorldNetstack }
