@@ -169,12 +169,12 @@ func (c *Conn) Translate(m Manip, info Info, p *packet.Packet) bool {
 	if info.IsReply() {
 		other = &c.Original
 	}
-	if info == Related || info == RelatedReply {
+	query := p.Proto == packet.ICMP || p.Proto == packet.ICMPv6
+	if query && (info == Related || info == RelatedReply) {
 		c.translateError(m, other, p)
 		return true
 	}
-	target := reverse(other)
-	query := p.Proto == packet.ICMP || p.Proto == packet.ICMPv6
+	target := reverse(other) // of a RST that a rule sends, too: it is attached to the connection as related
 	switch {
 	case m == ManipSource:
 		p.Src = target.Src
