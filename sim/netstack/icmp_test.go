@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/svclab/svclab/datapath"
 	"github.com/svclab/svclab/datapath/packet"
 	"github.com/svclab/svclab/sim/replay"
 )
@@ -116,6 +117,54 @@ func TestEcho(t *testing.T) {
 			if f := read(flat(b), len(b), &q, &l); f != sound || q.ICMPType != reply || q.Src.Addr() != to || soundSums(b) != nil {
 				t.Errorf("v6 %v: %v %+v %v", v6, f, q, soundSums(b))
 			}
+		}
+	}
+}
+
+// TestRejects lets a rule of the node refuse what is forwarded to the endpoints, in each way that REJECT has. What sockets are told is
+// in net/ipv4/icmp.c (icmp_err_convert) and net/ipv6/icmp.c (tab_unreach): TCP hears of all while it connects, UDP of those that
+// are fatal.
+func TestRejects(t *testing.T) {
+	const refused, unreachable, silence = replay.Refused, replay.Unreachable, replay.TimedOut
+	for _, x := range []struct {
+		v6       bool
+		with     string
+		tcp, udp replay.Result
+	}{
+		{false, "icmp-port-unreachable", refused, refused},
+		{false, "icmp-net-unreachable", unreachable, silence},
+		{false, "icmp-host-unreachable", unreachable, silence},
+		{false, "icmp-proto-unreachable", unreachable, unreachable},
+		{false, "icmp-net-prohibited", unreachable, unreachable},
+		{false, "icmp-host-prohibited", unreachable, unreachable},
+		{false, "icmp-admin-prohibited", unreachable, unreachable},
+		{true, "icmp6-port-unreachable", refused, refused},
+		{true, "icmp6-no-route", unreachable, silence},
+		{true, "icmp6-adm-prohibited", unreachable, unreachable},
+		{true, "icmp6-addr-unreachable", unreachable, silence},
+		{false, "tcp-reset", refused, silence},
+		{true, "tcp-reset", refused, silence},
+	} {
+		u := build(t, shape{v6: x.v6, Options: Options{Checksums: true}})
+		fam := packet.IPv4
+		if x.v6 {
+			fam = packet.IPv6
+		}
+		rules := "*filter\n-I FORWARD 1 -p tcp -m tcp --dport 8080 -j REJECT --reject-with " + x.with + "\n"
+		if x.with != "tcp-reset" {
+			rules += "-I FORWARD 1 -p udp -m udp --dport 5353 -j REJECT --reject-with " + x.with + "\n"
+		} else {
+			rules += "-I FORWARD 1 -p udp -m udp --dport 5353 -j DROP\n"
+		}
+		must2(t, u.dp.Apply(datapath.IPTablesRestore{Family: fam, NoFlush: true, Text: rules + "COMMIT\n"}))
+		if r := u.try(t, u.pod, Open{Proto: packet.TCP, Dst: u.web(), Timeout: 2 * time.Second}); r.result != x.tcp {
+			t.Errorf("%s, TCP: %v, want %v", x.with, r.result, x.tcp)
+		}
+		if r := u.try(t, u.pod, Open{Proto: packet.UDP, Dst: u.dns(), Timeout: 2 * time.Second}); r.result != x.udp {
+			t.Errorf("%s, UDP: %v, want %v", x.with, r.result, x.udp)
+		}
+		if s := u.f.Stats(); s.BadChecksum+s.Stacks.ChecksumErrors+s.Stacks.Malformed != 0 {
+			t.Errorf("%s: %+v", x.with, s)
 		}
 	}
 }
