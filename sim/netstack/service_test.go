@@ -45,13 +45,21 @@ func (u *universe) try(t *testing.T, from *Host, o Open) told {
 	return r
 }
 
-// TestPlaces opens flows to the Service from every place a client can be, in both families and protocols. What is expected is what
+// TestPlaces opens flows to the Service from every place a client can be, in both families, protocols and modes. What is expected is what
 // Kubernetes promises: an endpoint, the client's address kept where nothing must be masqueraded, and "refused" where there is no
 // endpoint (kubernetes.io, Virtual IPs and Service Proxies; pkg/proxy/iptables/proxier.go for what is masqueraded).
 func TestPlaces(t *testing.T) {
-	for _, v6 := range []bool{false, true} {
-		for _, proto := range []packet.Protocol{packet.TCP, packet.UDP} {
-			u := build(t, shape{v6: v6})
+	for _, c := range []struct {
+		v6    bool
+		proto packet.Protocol
+		mode  service.Mode
+	}{
+		{false, packet.TCP, service.ModeIPTables}, {false, packet.UDP, service.ModeIPTables}, {true, packet.TCP, service.ModeIPTables}, {true, packet.UDP, service.ModeIPTables},
+		{false, packet.TCP, service.ModeIPVS}, {false, packet.UDP, service.ModeIPVS}, {true, packet.TCP, service.ModeIPVS}, {true, packet.UDP, service.ModeIPVS},
+	} {
+		t.Run(fmt.Sprintf("%s %s v6=%v", c.mode, c.proto, c.v6), func(t *testing.T) {
+			v6, proto := c.v6, c.proto
+			u := build(t, shape{v6: v6, mode: c.mode})
 			port := map[packet.Protocol][3]uint16{packet.TCP: {80, 30080, 8080}, packet.UDP: {53, 30053, 5353}}[proto]
 			cluster, nodePort := netip.AddrPortFrom(u.vip(), port[0]), netip.AddrPortFrom(u.nodeIP(), port[1])
 			loopback := netip.AddrPortFrom(u.pick("127.0.0.1", "::1"), port[1])
@@ -74,7 +82,7 @@ func TestPlaces(t *testing.T) {
 				{"closed port of an endpoint", u.pod, netip.AddrPortFrom(u.back(1), 1), replay.Refused, netip.Addr{}},
 				{"closed port of the node", u.pod, netip.AddrPortFrom(u.nodeIP(), 1), replay.Refused, netip.Addr{}},
 				{"no host", u.pod, netip.AddrPortFrom(u.pick("10.244.0.99", "fd00:244::99"), 80), replay.TimedOut, netip.Addr{}},
-				{"loopback node port", u.node.Host(), loopback, map[bool]replay.Result{false: replay.Answered, true: replay.Refused}[v6], u.nodeIP()},
+				{"loopback node port", u.node.Host(), loopback, map[bool]replay.Result{true: replay.Answered, false: replay.Refused}[!v6 && c.mode == service.ModeIPTables], u.nodeIP()},
 			} {
 				for i := range 4 {
 					r := u.try(t, x.from, Open{Flow: int64(i), Proto: proto, Dst: x.to})
@@ -103,7 +111,7 @@ func TestPlaces(t *testing.T) {
 			if self == 0 {
 				t.Error("no flow came back to its own Pod")
 			}
-		}
+		})
 	}
 }
 
