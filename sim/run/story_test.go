@@ -22,7 +22,7 @@ type scenarioCheck = scenario.Check
 
 const storyHead = "apiVersion: svclab/v1alpha1\nkind: Scenario\nmetadata: {name: s}\nspec:\n"
 
-func story(t *testing.T, text string) *scenario.Scenario {
+func story(t testing.TB, text string) *scenario.Scenario {
 	t.Helper()
 	sc, err := scenario.Read("s.yaml", []byte(storyHead+text))
 	if err != nil {
