@@ -123,23 +123,26 @@ func lower(d []time.Duration) time.Duration {
 }
 
 // BenchmarkShards runs one universe, and two at once in goroutines of their own, each with half of the connections: how much
-// faster two are, by the clock. It says something on a machine with two idle processors.
+// faster two are by the clock, which says something on a machine with two idle processors, and how much they would be by the
+// processor time that they take.
 func BenchmarkShards(b *testing.B) {
 	one, other := world(b, false), world(b, false)
 	b.ResetTimer()
 	const turn = 2000
-	var alone, together time.Duration
+	var alone, together, aloneCPU, togetherCPU time.Duration
 	for done := 0; done < b.N; done += turn {
-		t0 := time.Now()
+		c0, t0 := cpu(), time.Now()
 		one.run(b, turn, atOnce)
-		t1 := time.Now()
+		c1, t1 := cpu(), time.Now()
 		var wg sync.WaitGroup
 		for _, l := range []*load{one, other} {
 			wg.Go(func() { l.run(b, turn/2, atOnce) })
 		}
 		wg.Wait()
 		alone, together = alone+t1.Sub(t0), together+time.Since(t1)
+		aloneCPU, togetherCPU = aloneCPU+c1-c0, togetherCPU+cpu()-c1
 	}
+	b.ReportMetric(2*aloneCPU.Seconds()/togetherCPU.Seconds(), "x-by-cpu-time")
 	b.ReportMetric(alone.Seconds()/together.Seconds(), "x-with-two")
 }
 
