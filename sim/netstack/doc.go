@@ -3,6 +3,7 @@
 // is told; handshakes, retransmissions, windows, TIME_WAIT and ICMP errors are what the stacks make of them.
 //
 //	Conn, Server          what applications do: open, exchange, close; serve with workers and a queue
+//	Messages              and its server: whole messages with content, as DNS has them
 //	gVisor stack          TCP, UDP, ICMP, IP of one Host
 //	endpoint              takes what the stack sends; it only gathers
 //	pipe                  loss, delay, jitter and bandwidth of one direction of a Link

@@ -35,6 +35,9 @@ type Node struct {
 // AddNode adds a modelled node with the addresses of its host. A nil datapath.Node passes everything on untouched: what the
 // stacks do without a model. The datapath.Node's source of chance must be set before the first packet.
 func (f *Fabric) AddNode(h replay.Host, dp *datapath.Node) *Node {
+	if h.PodInterface == "" {
+		h.PodInterface = "pod0" // as replay.NewHost has it: a packet that comes in by none is the node's own
+	}
 	n := &Node{f: f, host: h, dp: dp}
 	n.own = f.newHost(Link{}, h.NodeIPs)
 	n.own.node, n.own.own = n, true
