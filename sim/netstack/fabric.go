@@ -68,7 +68,7 @@ type Fabric struct {
 	sockets     int64
 	service     *seed.Keyed
 	requests    uint64 // of flows without a number
-	current     int64 // flow of the packet being walked
+	current     int64  // flow of the packet being walked
 
 	entering packet.Packet // the packet that comes from outside
 	reader   bytes.Reader
