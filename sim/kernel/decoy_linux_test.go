@@ -195,9 +195,13 @@ func (d *decoy) kill(ctx context.Context, q killRequest) (killAnswer, error) {
 		if ready {
 			a.Ready++
 		}
-		killed := time.Now()
+		killed, waited := time.Now(), stalled()
 		left := processes()
-		for len(left) > 0 && time.Since(killed) < time.Second {
+		for len(left) > 0 {
+			took := time.Since(killed)
+			if took > 5*time.Second || took-(stalled()-waited) > time.Second {
+				break
+			}
 			time.Sleep(2 * time.Millisecond)
 			left = processes()
 		}
@@ -241,6 +245,16 @@ func (d *decoy) killOne(q killRequest, moment time.Duration) (ready bool, err er
 		return false, fmt.Errorf("the victim said %q", s)
 	}
 	return n > 0, nil
+}
+
+// stalled is for how long some process has waited for a processor since the machine came up: a second in which that happened is none in
+// which what was killed could end. 0 where the kernel does not tell.
+func stalled() time.Duration {
+	text, _ := os.ReadFile("/proc/pressure/cpu")
+	_, total, _ := strings.Cut(string(text), "total=")
+	var us int64
+	fmt.Sscan(total, &us)
+	return time.Duration(us) * time.Microsecond
 }
 
 // processes lists what lives in the pid namespace beside its first process, whose orphans it buries.
