@@ -1,8 +1,10 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +82,7 @@ var ofStacksAlone = map[string]string{
 func TestWorldsAgree(t *testing.T) {
 	for _, sc := range shippedScenarios(t) {
 		t.Run(sc.Metadata.Name, func(t *testing.T) {
+			t.Parallel()
 			began := time.Now()
 			cut(sc, 250)
 			a, want := meetings(t, sc, WorldReplay)
@@ -101,6 +104,21 @@ func TestWorldsAgree(t *testing.T) {
 			}
 			if n > 0 {
 				t.Errorf("%d of %d connections differ:\n    %s", n, len(a), strings.Join(lines, "\n    "))
+			}
+		})
+	}
+}
+
+// Every shipped scenario shows in the netstack world what it is there to show, at all of its connections.
+func TestShippedInNetstack(t *testing.T) {
+	if os.Getenv("SVCLAB_FIGURES") != "1" {
+		t.Skip("not asked for: takes minutes; SVCLAB_FIGURES=1 runs it")
+	}
+	for _, sc := range shippedScenarios(t) {
+		t.Run(sc.Metadata.Name, func(t *testing.T) {
+			want := cmp.Or(sc.Metadata.Verdict, report.Pass)
+			if r := runIn(t, sc, WorldNetstack); r.Verdict != want {
+				t.Errorf("verdict %s, want %s: %+v", r.Verdict, want, r.Checks)
 			}
 		})
 	}
