@@ -31,20 +31,18 @@ type pair struct {
 }
 
 // pass walks the packet in n.p: alone, or together with the next.
-func (n *Node) pass(it *item) datapath.Disposition {
+func (n *Node) pass(it *item, d *datapath.Disposition) {
 	now := n.f.now
 	switch {
 	case n.pair.it == it:
-		d := n.pair.d
+		*d = n.pair.d
 		n.p, n.pair = n.pair.p, pair{}
-		return d
 	case n.next != nil:
-		var d datapath.Disposition
-		d, n.pair.d = n.dp.ReceiveTogether(now, it.in, &n.p, &n.pair.p)
+		*d, n.pair.d = n.dp.ReceiveTogether(now, it.in, &n.p, &n.pair.p)
 		n.pair.it, n.next = n.next, nil
-		return d
 	case it.in == "":
-		return n.dp.Send(now, &n.p)
+		*d = n.dp.Send(now, &n.p)
+	default:
+		*d = n.dp.Receive(now, it.in, &n.p)
 	}
-	return n.dp.Receive(now, it.in, &n.p)
 }

@@ -165,7 +165,7 @@ func (n *Node) run(it *item) {
 		n.advanced = f.now
 	}
 	d := &n.fate
-	*d = n.pass(it)
+	n.pass(it, d)
 	switch d.Fate {
 	case datapath.Forwarded, datapath.Delivered:
 		b, _ := buffered(it.pkt).need(n.lay.visible(n.p.Proto))
