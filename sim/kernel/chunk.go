@@ -3,17 +3,20 @@ package kernel
 import "strings"
 
 // batchBytes bounds a transaction of the nft variant without privilege: its netlink batch must fit the socket's send buffer, which
-// only the host's root may grow ("Message too long"). The buffer is twice net.core.wmem_max, 425,984 bytes where nobody changed it.
-const batchBytes = 300_000
+// only the host's root may grow ("Message too long"): net.core.wmem_default, 212,992 bytes where nobody changed it. A transaction
+// costs tens of milliseconds, however small it is.
+const batchBytes = 200_000
 
 // What chains and rules are in a netlink batch of iptables-nft 1.8, in bytes, as measured and rounded up. A match that nftables has
 // no expression for travels as a compatibility expression with the whole of its xtables structure.
 const (
-	chainBytes   = 120
-	ruleBytes    = 300 // with its target
-	matchBytes   = 360
-	fieldBytes   = 110 // an address, interface or protocol
-	payloadBytes = 160 // of a match that is an expression: tcp, udp, statistic
+	chainBytes     = 100
+	ruleBytes      = 180 // and a jump
+	fieldBytes     = 100 // an address, interface or protocol
+	portsBytes     = 120 // tcp, udp
+	statisticBytes = 80
+	matchBytes     = 330 // any other match
+	targetBytes    = 200 // a target with options
 )
 
 // netlinkBytes is what a line of a restore text is in a netlink batch, at most.
@@ -21,16 +24,23 @@ func netlinkBytes(line string) int {
 	if line[0] == ':' {
 		return chainBytes
 	}
-	n, words := ruleBytes+len(line), strings.Fields(line)
+	n, words := ruleBytes, strings.Fields(line)
 	for i, w := range words {
-		switch w {
-		case "-m":
+		next := ""
+		if i+1 < len(words) {
+			next = words[i+1]
+		}
+		switch {
+		case w == "-m" && (next == "tcp" || next == "udp"):
+			n += portsBytes
+		case w == "-m" && next == "statistic":
+			n += statisticBytes
+		case w == "-m":
 			n += matchBytes
-			if i+1 < len(words) && (words[i+1] == "tcp" || words[i+1] == "udp" || words[i+1] == "statistic") {
-				n += payloadBytes - matchBytes
-			}
-		case "-s", "-d", "-i", "-o", "-p":
+		case w == "-s", w == "-d", w == "-i", w == "-o", w == "-p":
 			n += fieldBytes
+		case w == "-j" && i+2 < len(words):
+			n += targetBytes
 		}
 	}
 	return n

@@ -127,7 +127,7 @@ func (scriptOp) Stdin() string   { return "add table ip x\n" }
 
 // What each operation becomes: the variant's program, --noflush after the first piece, and no program but the known ones.
 func TestSteps(t *testing.T) {
-	text := "*nat\n" + strings.Repeat("-A PREROUTING -j ACCEPT\n", batchBytes/ruleBytes) + "COMMIT\n"
+	text := "*nat\n" + strings.Repeat("-A PREROUTING -j ACCEPT\n", batchBytes/ruleBytes+1) + "COMMIT\n"
 	ops := []datapath.Op{
 		datapath.IPTablesRestore{Family: packet.IPv6, Text: text, Counters: true},
 		datapath.IPTablesExec{Family: packet.IPv4, Args: "-t nat -N X"},
