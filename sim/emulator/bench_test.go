@@ -32,7 +32,10 @@ func plainRelay(t testing.TB, to string) string {
 					return
 				}
 				defer d.Close()
-				go io.Copy(d, c)
+				go func() {
+					io.Copy(d, c)
+					d.(*net.TCPConn).CloseWrite()
+				}()
 				io.Copy(c, d)
 			}()
 		}
