@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/sim/run"
@@ -22,7 +21,7 @@ type captureOptions struct {
 type capturing struct {
 	path    string // "" for standard output
 	out     *bufio.Writer
-	pending *renameio.PendingFile
+	pending *whole
 	capture *run.Capture
 }
 
@@ -51,7 +50,7 @@ func (a *app) takeCapture(outputs []string, about string, o captureOptions) (*ca
 	var w io.Writer = a.out
 	if c.path != "" {
 		var err error
-		if c.pending, err = renameio.NewPendingFile(c.path, renameio.WithPermissions(0o644), renameio.WithExistingPermissions()); err != nil {
+		if c.pending, err = openWhole(c.path); err != nil {
 			return nil, nil, err
 		}
 		w = c.pending
@@ -88,9 +87,9 @@ func (a *app) close(c *capturing, failed error) error {
 		return errors.Join(failed, err)
 	}
 	if err != nil || failed != nil && c.capture.Packets() == 0 {
-		return errors.Join(failed, err, c.pending.Cleanup())
+		return errors.Join(failed, err, c.pending.drop())
 	}
-	return errors.Join(failed, c.pending.CloseAtomicallyReplace())
+	return errors.Join(failed, c.pending.keep())
 }
 
 // captureFlags adds what captures are bounded by.

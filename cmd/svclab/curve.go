@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/sim/curve"
@@ -161,7 +160,7 @@ func (a *app) writeCurve(r *curve.Result, out string) error {
 		return err
 	}
 	if file {
-		return renameio.WriteFile(path, b.Bytes(), 0o644)
+		return writeWhole(path, b.Bytes())
 	}
 	_, err := a.out.Write(b.Bytes())
 	return err

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/svclab/svclab/sim/scenario"
@@ -57,10 +56,10 @@ func (a *app) initCommand() *cobra.Command {
 				return err
 			}
 			beside := filepath.Join(filepath.Dir(name), schemaFile)
-			if err := renameio.WriteFile(beside, append(text, '\n'), 0o644); err != nil {
+			if err := writeWhole(beside, append(text, '\n')); err != nil {
 				return err
 			}
-			if err := renameio.WriteFile(name, []byte(starter), 0o644); err != nil {
+			if err := writeWhole(name, []byte(starter)); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.out, "%s\n%s\n", name, beside)

@@ -176,7 +176,7 @@ func startUML(linux, role, release string, u UML) (io.ReadWriteCloser, error) {
 		ExtraFiles: []*os.File{theirs}, WaitDelay: waitDelay,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
-	if err := cmd.Start(); err != nil {
+	if err := onOneProcessor(cmd.Start); err != nil {
 		return nil, fmt.Errorf("%s: %w", linux, err)
 	}
 	conn, err := net.FileConn(ours)
