@@ -49,7 +49,10 @@ func Main(args []string, in io.Reader, out, errs io.Writer, env func(string) (st
 		code = signalled()
 	}
 	var c *codeError
-	if err != nil && !(errors.As(err, &c) && c.err == nil) {
+	switch {
+	case err == context.Canceled:
+		fmt.Fprintln(errs, "svclab: interrupted")
+	case err != nil && !(errors.As(err, &c) && c.err == nil):
 		fmt.Fprintf(errs, "svclab: %s\n", strings.TrimRight(err.Error(), "\n"))
 	}
 	return code
