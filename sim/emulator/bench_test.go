@@ -11,8 +11,8 @@ import (
 	"github.com/svclab/svclab/sim/emulator"
 )
 
-// plainRelay is a TCP relay on loopback to an address: what a door is measured against.
-func plainRelay(t testing.TB, to string) string {
+// onLoopback is a server on loopback that serves each connection in a goroutine of its own, and closes it then.
+func onLoopback(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,54 +27,47 @@ func plainRelay(t testing.TB, to string) string {
 			}
 			go func() {
 				defer c.Close()
-				d, err := net.Dial("tcp", to)
-				if err != nil {
-					return
-				}
-				defer d.Close()
-				go func() {
-					io.Copy(d, c)
-					d.(*net.TCPConn).CloseWrite()
-				}()
-				io.Copy(c, d)
+				serve(c)
 			}()
 		}
 	}()
 	return l.Addr().String()
 }
 
-// source is a server on loopback that sends what it is asked for: eight bytes say how much.
+// plainRelay is a TCP relay on loopback to an address: what a door is measured against.
+func plainRelay(t testing.TB, to string) string {
+	t.Helper()
+	return onLoopback(t, func(c net.Conn) {
+		d, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer d.Close()
+		go func() {
+			io.Copy(d, c)
+			d.(*net.TCPConn).CloseWrite()
+		}()
+		io.Copy(c, d)
+	})
+}
+
+// source is a server on loopback that sends bulkBytes for every byte that it gets.
 func source(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
+	return onLoopback(t, func(c net.Conn) {
+		one := make([]byte, 1)
+		buf := make([]byte, 256<<10)
 		for {
-			c, err := l.Accept()
-			if err != nil {
+			if _, err := io.ReadFull(c, one); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				one := make([]byte, 1)
-				buf := make([]byte, 256<<10)
-				for {
-					if _, err := io.ReadFull(c, one); err != nil {
-						return
-					}
-					for left := bulkBytes; left > 0; left -= len(buf) {
-						if _, err := c.Write(buf); err != nil {
-							return
-						}
-					}
+			for left := bulkBytes; left > 0; left -= len(buf) {
+				if _, err := c.Write(buf); err != nil {
+					return
 				}
-			}()
+			}
 		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 const bulkBytes = 64 << 20
@@ -104,24 +97,9 @@ func pull(t testing.TB, c net.Conn, buf []byte) {
 // echoServer is an echo on loopback.
 func echoServer(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
-	return l.Addr().String()
+	return onLoopback(t, func(c net.Conn) {
+		io.Copy(c, c)
+	})
 }
 
 // BenchmarkBulkSOCKS copies bytes from a local process to a local client, by turns through a plain relay and through the SOCKS5 door,

@@ -13,7 +13,7 @@ import (
 	"github.com/svclab/svclab/sim/netstack"
 )
 
-// place is an address and port at which something listens in the cluster.
+// place is an address, port and protocol: where something listens in the cluster, or what clients ask for.
 type place struct {
 	at    netip.AddrPort
 	proto packet.Protocol

@@ -133,7 +133,7 @@ type PartOfShares struct {
 // shares are those of the client's next new connection.
 func (e *Emulator) Shares() (out []FrontShares, err error) {
 	e.tap.mu.Lock()
-	picks := map[front]map[netip.AddrPort]int64{}
+	picks := map[place]map[netip.AddrPort]int64{}
 	for f, m := range e.tap.picks {
 		c := map[netip.AddrPort]int64{}
 		for a, n := range m {
@@ -149,7 +149,7 @@ func (e *Emulator) Shares() (out []FrontShares, err error) {
 			for i := range ports {
 				p := &ports[i]
 				for n, to := range e.subject.FrontEnds(f, p) {
-					at := front{to, p.Protocol}
+					at := place{to, p.Protocol}
 					if n > 0 && picks[at] == nil {
 						continue // of front ends beside the cluster IP, those that were used
 					}
@@ -165,12 +165,12 @@ func (e *Emulator) Shares() (out []FrontShares, err error) {
 	return out, err
 }
 
-func (e *Emulator) sharesOf(service string, at front, picks map[netip.AddrPort]int64) (FrontShares, error) {
-	s := FrontShares{Service: service, To: at.to.String(), Proto: at.proto.String(), Endpoints: []PartOfShares{}}
+func (e *Emulator) sharesOf(service string, at place, picks map[netip.AddrPort]int64) (FrontShares, error) {
+	s := FrontShares{Service: service, To: at.at.String(), Proto: at.proto.String(), Endpoints: []PartOfShares{}}
 	exact := map[netip.AddrPort]share.Fraction{}
-	if i := slices.IndexFunc(e.client.Addrs, func(a netip.Addr) bool { return a.Is4() == at.to.Addr().Is4() }); i >= 0 {
+	if i := slices.IndexFunc(e.client.Addrs, func(a netip.Addr) bool { return a.Is4() == at.at.Addr().Is4() }); i >= 0 {
 		src := e.client.Addrs[i]
-		p := replay.FirstPacket(at.proto, netip.AddrPortFrom(src, exampleClientPort), at.to)
+		p := replay.FirstPacket(at.proto, netip.AddrPortFrom(src, exampleClientPort), at.at)
 		outcomes, err := share.Of(e.subject.Node, e.now(), e.subject.Host.Ingress(src), p)
 		if err != nil {
 			return s, err

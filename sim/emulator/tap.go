@@ -14,32 +14,19 @@ import (
 	"github.com/svclab/svclab/datapath/packet"
 )
 
-// front is an address, port and protocol that clients ask for.
-type front struct {
-	to    netip.AddrPort
-	proto packet.Protocol
-}
-
-func (f front) compare(g front) int {
-	if c := f.to.Compare(g.to); c != 0 {
-		return c
-	}
-	return int(f.proto) - int(g.proto)
-}
-
 // tap counts what became of connections, and tells packets to followers.
 type tap struct {
 	packets atomic.Int64
 	wanted  atomic.Int64 // followers
 
 	mu        sync.Mutex
-	picks     map[front]map[netip.AddrPort]int64 // new connections by endpoint; the invalid one stands for none
+	picks     map[place]map[netip.AddrPort]int64 // new connections by endpoint; the invalid one stands for none
 	followers map[*Follower]struct{}
 	closed    bool
 }
 
 func newTap() *tap {
-	return &tap{picks: map[front]map[netip.AddrPort]int64{}, followers: map[*Follower]struct{}{}}
+	return &tap{picks: map[place]map[netip.AddrPort]int64{}, followers: map[*Follower]struct{}{}}
 }
 
 // of is the tap of a node, which lines name where there are several.
@@ -73,9 +60,9 @@ func (t *tap) walked(node string, now time.Duration, steps *netfilter.Trace, p *
 	t.packets.Add(1)
 	switch c := d.Conn; {
 	case c != nil && c.Created == now && c.Original.Dst != p.Dst && opens(p):
-		t.count(front{c.Original.Dst, c.Original.Proto}, p.Dst)
+		t.count(place{c.Original.Dst, c.Original.Proto}, p.Dst)
 	case c == nil && d.Fate == datapath.Rejected && opens(p):
-		t.count(front{p.Dst, p.Proto}, netip.AddrPort{})
+		t.count(place{p.Dst, p.Proto}, netip.AddrPort{})
 	}
 	if steps != nil && t.wanted.Load() > 0 {
 		t.tell(node, now, steps, p, d)
@@ -93,7 +80,7 @@ func opens(p *packet.Packet) bool {
 	return false
 }
 
-func (t *tap) count(f front, endpoint netip.AddrPort) {
+func (t *tap) count(f place, endpoint netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.picks[f]
